@@ -1,0 +1,41 @@
+# Every target sets up .venv when it needs it. Pass Hydra overrides with ARGS:
+#   make eval ARGS="dataset=beir dataset.path=/data/mine sweep.top_k=[10,30,50]"
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help eval test lint bench ui clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+eval: .venv/.eval ## does reranking pay? (ARGS="..." takes Hydra overrides)
+	$(BIN)/evalkit run $(ARGS)
+
+test: .venv/.dev ## prove the tool
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.dev ## measure speed: one pass for all top-k against one pass per top-k
+	$(BIN)/python -m tests.benchmarks.one_pass $(ARGS)
+
+ui: .venv/.eval ## open MLflow on the local results
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///reports/mlflow.db $(ARGS)
+
+clean: ## forget results and what was computed, keep .venv
+	rm -rf .evalkit reports/*/ reports/mlflow.db
+
+.venv/.eval: pyproject.toml .ci/constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) --editable '.[embedded]'
+	touch $@
+
+.venv/.dev: .venv/.eval
+	$(INSTALL) --editable '.[dev]'
+	touch $@

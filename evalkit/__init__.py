@@ -1,0 +1,1 @@
+"""Does the reranker earn its latency on your data?"""

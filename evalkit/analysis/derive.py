@@ -1,0 +1,57 @@
+"""From candidates and raw scores to rankings: the only place that sorts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from evalkit.errors import ModelError
+from evalkit.types import DENSE, Candidate, Candidates, Run, System
+
+
+def order_hits(hits: Iterable[tuple[str, float]], depth: int) -> tuple[Candidate, ...]:
+    """Rank the hits of a vector search: score descending, then document id ascending; keep ``depth``."""
+    ranked = sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:depth]
+    return tuple(Candidate(doc_id, rank, score) for rank, (doc_id, score) in enumerate(ranked, start=1))
+
+
+def rank(candidates: Sequence[Candidate], top_k: int | None) -> tuple[str, ...]:
+    """The ranking of one system for one query.
+
+    Args:
+        candidates: All stage-1 candidates, by stage-1 rank.
+        top_k: None for dense; otherwise candidates(top_k) are sorted by (rerank score descending,
+            stage-1 rank ascending, document id ascending) and followed by the remaining stage-1 order.
+
+    Raises:
+        ModelError: A candidate that takes part has no rerank score.
+    """
+    head = sorted(candidates[:top_k], key=_by_score) if top_k is not None else candidates
+    tail = candidates[top_k:] if top_k is not None else ()
+    return tuple(candidate.doc_id for candidate in (*head, *tail))
+
+
+def rank_perfectly(candidates: Sequence[Candidate], top_k: int, grades: Mapping[str, int]) -> tuple[str, ...]:
+    """The oracle's ranking: candidates(top_k) by grade, followed by the remaining stage-1 order."""
+    head = sorted(candidates[:top_k], key=lambda candidate: (-grades.get(candidate.doc_id, 0), candidate.stage1_rank))
+    return tuple(candidate.doc_id for candidate in (*head, *candidates[top_k:]))
+
+
+def systems_of(top_ks: Iterable[int]) -> tuple[System, ...]:
+    """``dense`` first, then ``rerank@K`` by rising K."""
+    return (DENSE, *(System("reranked", top_k) for top_k in sorted(top_ks)))
+
+
+def derive(candidates: Candidates, system: System) -> Run:
+    """The run of one system, over all queries."""
+    return Run(system.name, {query_id: rank(found, system.top_k) for query_id, found in candidates.items()})
+
+
+def count_ties(candidates: Candidates) -> int:
+    """Candidates whose rerank score equals that of another candidate of the same query."""
+    return sum(len(found) - len({candidate.rerank_score for candidate in found}) for found in candidates.values())
+
+
+def _by_score(candidate: Candidate) -> tuple[float, int, str]:
+    if candidate.rerank_score is None:
+        raise ModelError(f"document {candidate.doc_id!r} was never scored by the reranker; run stage 2 first")
+    return -candidate.rerank_score, candidate.stage1_rank, candidate.doc_id

@@ -1,0 +1,94 @@
+"""Effectiveness per query, by ranx; means second.
+
+ranx sorts unstably and would break ties at random, so it is handed made-up scores that fall
+strictly with the rank: the order is decided in ``derive`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+
+from evalkit.errors import ConfigError
+from evalkit.types import Metric, PerQuery, Qrels, Run
+
+JUDGED_CUTOFF = 5
+
+KNOWN = (
+    "hits", "hit_rate", "precision", "recall", "f1", "r-precision", "mrr", "map",
+    "dcg", "dcg_burges", "ndcg", "ndcg_burges", "bpref", "rbp",
+)  # fmt: skip
+"""Names that ranx computes; a test compares them with ranx's own list."""
+
+
+def parse_metrics(texts: Sequence[str]) -> tuple[Metric, ...]:
+    """Parse and check a list of metrics.
+
+    Raises:
+        ConfigError: None given, one given twice, or a name that ranx does not know.
+    """
+    metrics = tuple(Metric.parse(text) for text in texts)
+    if not metrics:
+        raise ConfigError("no metric is configured; expected at least one, such as recall@5")
+    for metric in metrics:
+        name, _, persistence = metric.name.partition(".")
+        if name not in KNOWN:
+            near = difflib.get_close_matches(name, KNOWN, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"unknown metric {name!r}.{hint} Known: {', '.join(KNOWN)}")
+        if name == "rbp" and not persistence:
+            raise ConfigError("rbp needs a persistence; write rbp.95 for 0.95")
+        if metrics.count(metric) > 1:
+            raise ConfigError(f"metric {metric} is configured twice; keep one")
+    return metrics
+
+
+def measure(run: Run, qrels: Qrels, metrics: Sequence[Metric]) -> dict[Metric, dict[str, float]]:
+    """Score one run, query by query.
+
+    The denominator is every query in ``qrels`` with a grade of at least 1; a query that the run does
+    not answer scores 0. Negative grades count as not relevant. Gains are linear (nDCG as trec_eval).
+
+    Returns:
+        metric -> query id -> value, for the queries with a relevant document.
+    """
+    evaluated = {query_id: grades for query_id, grades in qrels.items() if any(grade >= 1 for grade in grades.values())}
+    answered = [query_id for query_id in evaluated if run.rankings.get(query_id)]
+    values = {metric: dict.fromkeys(evaluated, 0.0) for metric in metrics}
+    if not answered:
+        return values
+
+    import ranx
+    from numba.core.errors import NumbaTypeSafetyWarning
+
+    judged = ranx.Qrels(
+        {query_id: {doc_id: max(grade, 0) for doc_id, grade in evaluated[query_id].items()} for query_id in answered}
+    )
+    ranked = ranx.Run({query_id: _falling(run.rankings[query_id]) for query_id in answered}, name=run.name)
+    with warnings.catch_warnings():
+        # Said while compiling about a loop counter that never comes near the limit.
+        warnings.simplefilter("ignore", NumbaTypeSafetyWarning)
+        ranx.evaluate(judged, ranked, [str(metric) for metric in metrics], return_mean=False)
+    for metric in metrics:
+        values[metric].update({query_id: float(value) for query_id, value in ranked.scores[str(metric)].items()})
+    return values
+
+
+def mean(values: PerQuery) -> float:
+    """Arithmetic mean over queries, summed exactly."""
+    return math.fsum(values.values()) / len(values)
+
+
+def judged_share(run: Run, qrels: Qrels, cutoff: int = JUDGED_CUTOFF) -> float:
+    """Judged@cutoff: the share of the top documents that have a judgment, averaged over queries."""
+    shares = []
+    for query_id, grades in qrels.items():
+        top = run.rankings.get(query_id, ())[:cutoff]
+        shares.append(sum(doc_id in grades for doc_id in top) / len(top) if top else 0.0)
+    return math.fsum(shares) / len(shares)
+
+
+def _falling(ranking: Sequence[str]) -> Mapping[str, float]:
+    return {doc_id: float(len(ranking) - place) for place, doc_id in enumerate(ranking)}

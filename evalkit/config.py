@@ -1,0 +1,152 @@
+"""Hydra nodes to objects: the only caller of ``instantiate``."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra import main as hydra_main
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from evalkit.analysis.metrics import parse_metrics
+from evalkit.errors import ConfigError, EvalkitError
+from evalkit.pipeline import Plan
+from evalkit.ports import Sink
+from evalkit.types import Expectation, Metric
+
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
+"""What Hydra and OmegaConf raise for a configuration that cannot be used."""
+
+
+def folder_of(name: str) -> Path:
+    """``conf`` or ``datasets``: inside an installed wheel, or at the top of a checkout."""
+    package = Path(__file__).parent
+    installed = package / "_shipped" / name
+    return installed if installed.is_dir() else package.parent / name
+
+
+OmegaConf.register_new_resolver("shipped", lambda name: str(folder_of(name)), replace=True)
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration without running anything.
+
+    Raises:
+        ConfigError: An override names something that does not exist.
+    """
+    with initialize_config_dir(str(folder_of("conf").resolve()), version_base="1.3"):
+        try:
+            return compose("config", list(overrides))
+        except CONFIG_ERRORS as error:
+            raise explain(error) from error
+
+
+def with_hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> None:
+    """Run ``task`` under Hydra, so that its flags, multirun and launchers work.
+
+    Raises:
+        ConfigError: The configuration cannot be composed.
+    """
+    # Hydra would print errors its own way and exit with 1; evalkit decides about messages and codes.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["evalkit run", *arguments]
+    try:
+        hydra_main(config_path=str(folder_of("conf").resolve()), config_name="config", version_base="1.3")(task)()
+    except CONFIG_ERRORS as error:
+        raise explain(error) from error
+
+
+def build_plan(config: DictConfig) -> Plan:
+    """Turn a composed configuration into the parts of an evaluation; nothing is opened yet.
+
+    Raises:
+        ConfigError: A value is missing or impossible.
+        EvalkitError: A part refuses its arguments.
+    """
+    try:
+        resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        expected = resolved["expectation"]
+        return Plan(
+            source=_make(config.dataset),
+            embedder=_make(config.embedder),
+            reranker=_make(config.reranker),
+            store=_make(config.vector_store),
+            cache=_make(config.cache),
+            executor=_make(config.executor),
+            top_ks=tuple(_whole_number(top_k, "sweep.top_k") for top_k in resolved["sweep"]["top_k"]),
+            metrics=parse_metrics(resolved["metrics"]["names"]),
+            expectation=Expectation(
+                metric=Metric.parse(expected["metric"]),
+                top_k=_whole_number(expected["top_k"], "expectation.top_k"),
+                min_points=float(expected["min_points"]),
+                max_points=float(expected["max_points"]),
+            ),
+            exclude_self=bool(resolved["retrieval"]["exclude_self"]),
+            config=resolved,
+        )
+    except CONFIG_ERRORS as error:
+        raise explain(error) from error
+
+
+def build_sinks(config: DictConfig) -> dict[str, Sink]:
+    """The sinks that are switched on, by name, in order."""
+    try:
+        return {str(name): _make(node) for name, node in config.sinks.items() if node is not None}
+    except CONFIG_ERRORS as error:
+        raise explain(error) from error
+
+
+def explain(error: Exception) -> EvalkitError:
+    """The evalkit error that says what a Hydra or OmegaConf error means for the user."""
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, EvalkitError):
+        return error.__cause__
+    if isinstance(error, MissingMandatoryValue):
+        key = str(getattr(error, "full_key", None) or "a value")
+        return ConfigError(f"{key} has no value; pass it on the command line: {key}=...")
+    if isinstance(error, MissingConfigException):
+        return ConfigError(_squeeze(str(error)))
+    unknown = re.search(r"Could not override '([^']+)'", str(error))
+    if unknown:
+        return ConfigError(_unknown_key(unknown[1]))
+    return ConfigError(_squeeze(str(error)))
+
+
+def _unknown_key(key: str) -> str:
+    known = list(_keys(cast(Mapping[str, Any], OmegaConf.to_container(compose_config([]), resolve=False))))
+    near = difflib.get_close_matches(key, known, n=1)
+    group = key.rpartition(".")[0]
+    siblings = sorted({name.removeprefix(f"{group}.").split(".")[0] for name in known if name.startswith(f"{group}.")})
+    hint = f" Did you mean {near[0]}?" if near else ""
+    listing = f" Keys of {group}: {', '.join(siblings)}." if siblings else ""
+    return f"the configuration has no key {key!r}.{hint}{listing}"
+
+
+def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+def _make(node: DictConfig) -> Any:
+    return instantiate(node, _convert_="all")
+
+
+def _whole_number(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(f"{name} holds {value!r}; expected whole numbers")
+    return value
+
+
+def _squeeze(text: str) -> str:
+    """Several lines of a library's message as one."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())

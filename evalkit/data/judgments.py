@@ -1,0 +1,87 @@
+"""Relevance judgments as files hold them: BEIR's three columns or TREC's four, header or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.data.files import lines
+from evalkit.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Judgments:
+    """All judgments of one file.
+
+    Attributes:
+        path: The file.
+        grades: query id -> document id -> grade.
+        lines: (query id, document id) -> line number, for messages.
+        repeated: How many rows said again what an earlier row had said.
+    """
+
+    path: Path
+    grades: dict[str, dict[str, int]]
+    lines: dict[tuple[str, str], int]
+    repeated: int = 0
+
+
+def read_judgments(path: Path) -> Judgments:
+    """Read qrels: ``query document grade`` or ``query iteration document grade``.
+
+    Columns are separated by tabs (ids may then hold spaces) or, in a file without tabs, by white
+    space. A first row whose last column is no number is the header.
+
+    Raises:
+        DataError: No row at all, a row of another width, a grade that is no whole number, an empty
+            id, or two rows that disagree about one pair.
+    """
+    grades: dict[str, dict[str, int]] = {}
+    seen: dict[tuple[str, str], int] = {}
+    width = repeated = 0
+    for number, line in lines(path):
+        row = [cell.strip() for cell in (line.split("\t") if "\t" in line else line.split())]
+        if not width:
+            width = len(row)
+            if width not in (3, 4):
+                raise DataError(
+                    f"{width} columns; expected 3 (query-id, corpus-id, score) or 4 (TREC qrels)", path, number
+                )
+            if not _is_number(row[-1]):
+                continue
+        if len(row) != width:
+            raise DataError(f"{len(row)} columns; the rows before have {width}", path, number)
+        query_id, doc_id, grade = row[0], row[-2], _grade(row[-1], path, number)
+        if not query_id or not doc_id:
+            raise DataError("an id is empty; every judgment names a query and a document", path, number)
+        pair = (query_id, doc_id)
+        known = grades.setdefault(query_id, {})
+        if doc_id in known:
+            if known[doc_id] != grade:
+                raise DataError(
+                    f"query {query_id!r} and document {doc_id!r} have grade {grade} here and "
+                    f"{known[doc_id]} in line {seen[pair]}; keep one",
+                    path,
+                    number,
+                )
+            repeated += 1
+            continue
+        known[doc_id] = grade
+        seen[pair] = number
+    if not seen:
+        raise DataError("no judgment in this file; expected rows of query-id, corpus-id, score", path)
+    return Judgments(path, grades, seen, repeated)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _grade(text: str, path: Path, number: int) -> int:
+    if not _is_number(text) or not float(text).is_integer():
+        raise DataError(f"grade {text!r} is not a whole number; expected 0, 1, 2, ...", path, number)
+    return int(float(text))

@@ -1,0 +1,192 @@
+"""From everything that the files hold to the data set that is evaluated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from evalkit.data.judgments import Judgments
+from evalkit.errors import ConfigError, DataError
+from evalkit.types import Attributes, Dataset, Document, Qrels, Query
+
+Entry = TypeVar("Entry", Document, Query)
+
+Filters = Mapping[str, Any]
+"""metadata key -> the value, or the list of values, to keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which queries and documents take part.
+
+    Filters and limit select queries only; documents are filtered only by ``corpus_filter``. R keeps
+    counting every positive of a selected query.
+
+    Attributes:
+        filters: Metadata that a query must have.
+        limit: Evaluate a sample of this many queries; None takes all.
+        seed: Seed of that sample.
+        corpus_filter: Metadata that a document must have.
+        on_dangling: ``error`` refuses judgments that point at nothing, ``keep`` evaluates with them.
+    """
+
+    filters: Filters = field(default_factory=dict)
+    limit: int | None = None
+    seed: int = 0
+    corpus_filter: Filters = field(default_factory=dict)
+    on_dangling: Literal["error", "keep"] = "error"
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit is {self.limit}; expected a positive number of queries, or null for all")
+        if self.on_dangling not in ("error", "keep"):
+            raise ConfigError(f"on_dangling is {self.on_dangling!r}; expected error or keep")
+
+
+def assemble(
+    name: str, documents: Iterable[Document], queries: Iterable[Query], judgments: Judgments, selection: Selection
+) -> Dataset:
+    """Select, check the judgments against corpus and queries, and seal the digest.
+
+    Raises:
+        DataError: A filter matches nothing, a judgment points at nothing (unless kept), or no query
+            is left to evaluate.
+    """
+    all_queries = tuple(queries)
+    known_queries = {query.id for query in all_queries}
+    corpus = _filtered(tuple(documents), selection.corpus_filter, "corpus_filter", name)
+    chosen = _filtered(all_queries, selection.filters, "filters", name)
+    warnings = _warnings(judgments, known_queries, corpus, selection)
+
+    grades = judgments.grades
+    unjudged = tuple(query.id for query in chosen if query.id not in grades)
+    without = tuple(query.id for query in chosen if query.id in grades and not _has_positive(grades[query.id]))
+    evaluated = _sample(
+        [query for query in chosen if query.id in grades and _has_positive(grades[query.id])], selection
+    )
+    qrels = {query.id: dict(grades[query.id]) for query in evaluated}
+    corpus_digest = _digest([document.id, document.title, document.text, document.metadata] for document in corpus)
+    return Dataset(
+        name=name,
+        documents=corpus,
+        queries=evaluated,
+        qrels=qrels,
+        digest=_dataset_digest(corpus_digest, evaluated, qrels, selection),
+        corpus_digest=corpus_digest,
+        dangling=_dangling(qrels, corpus, judgments, selection),
+        unjudged=unjudged,
+        without_positives=without,
+        warnings=warnings,
+    )
+
+
+def _has_positive(grades: Mapping[str, int]) -> bool:
+    return any(grade >= 1 for grade in grades.values())
+
+
+def _matches(metadata: Attributes, filters: Filters) -> bool:
+    return all(
+        key in metadata and metadata[key] in (value if isinstance(value, list) else [value])
+        for key, value in filters.items()
+    )
+
+
+def _filtered(entries: tuple[Entry, ...], filters: Filters, option: str, name: str) -> tuple[Entry, ...]:
+    kept = tuple(entry for entry in entries if _matches(entry.metadata, filters))
+    if kept or not entries:
+        return kept
+    seen = {
+        key: sorted({str(entry.metadata[key]) for entry in entries if key in entry.metadata})[:10] for key in filters
+    }
+    raise DataError(f"dataset {name!r}: {option} {dict(filters)} matches nothing; found {seen}")
+
+
+def _sample(queries: Sequence[Query], selection: Selection) -> tuple[Query, ...]:
+    if selection.limit is None or selection.limit >= len(queries):
+        return tuple(queries)
+    ids = sorted(query.id for query in queries)
+    generator = random.Random(selection.seed)  # noqa: S311 - a sample, not a secret
+    taken = set(generator.sample(ids, selection.limit))
+    return tuple(query for query in queries if query.id in taken)
+
+
+def _dangling(
+    qrels: Qrels, corpus: Sequence[Document], judgments: Judgments, selection: Selection
+) -> tuple[tuple[str, str], ...]:
+    present = {document.id for document in corpus}
+    found = tuple(
+        (query_id, doc_id)
+        for query_id, grades in qrels.items()
+        for doc_id, grade in grades.items()
+        if grade >= 1 and doc_id not in present
+    )
+    if found and selection.on_dangling == "error":
+        query_id, doc_id = found[0]
+        left_out = " (or its corpus_filter leaves them out)" if selection.corpus_filter else ""
+        raise DataError(
+            f"document {doc_id!r}, relevant to query {query_id!r}, is not in the corpus{left_out}; "
+            f"{len(found)} positives dangle like this. Mend the ids, or set on_dangling=keep to count them "
+            "as never found",
+            judgments.path,
+            judgments.lines[found[0]],
+        )
+    return found
+
+
+def _warnings(
+    judgments: Judgments, known_queries: set[str], corpus: Sequence[Document], selection: Selection
+) -> tuple[str, ...]:
+    notes = []
+    lost = [query_id for query_id in judgments.grades if query_id not in known_queries]
+    if lost and selection.on_dangling == "error":
+        first = next(iter(judgments.grades[lost[0]]))
+        raise DataError(
+            f"query {lost[0]!r} is judged but is not among the queries; {len(lost)} queries are missing like "
+            "this. Mend the ids, or set on_dangling=keep to leave them out",
+            judgments.path,
+            judgments.lines[(lost[0], first)],
+        )
+    if lost:
+        notes.append(f"{len(lost)} judged queries are not among the queries and were left out")
+    if judgments.repeated:
+        notes.append(f"{judgments.repeated} judgments repeat an earlier row and were counted once")
+    negative = sum(grade < 0 for grades in judgments.grades.values() for grade in grades.values())
+    if negative:
+        notes.append(f"{negative} judgments have a negative grade; it counts as not relevant")
+    empty = sum(not document.content for document in corpus)
+    if empty:
+        notes.append(f"{empty} documents have neither title nor text; models see an empty string")
+    return tuple(notes)
+
+
+def _digest(rows: Iterable[Sequence[Any]]) -> str:
+    """SHA-256 over rows in the order of their text, so that the order of a file does not matter."""
+    total = hashlib.sha256()
+    for row in sorted(json.dumps(list(row), ensure_ascii=False, sort_keys=True) for row in rows):
+        total.update(row.encode("utf-8", errors="surrogatepass"))
+        total.update(b"\n")
+    return total.hexdigest()
+
+
+def _dataset_digest(corpus_digest: str, queries: Sequence[Query], qrels: Qrels, selection: Selection) -> str:
+    sampled = selection.limit is not None
+    parts = [
+        corpus_digest,
+        _digest([query.id, query.text, query.metadata] for query in queries),
+        _digest([query_id, grades] for query_id, grades in qrels.items()),
+        _digest(
+            [
+                [
+                    dict(selection.filters),
+                    dict(selection.corpus_filter),
+                    selection.limit,
+                    selection.seed if sampled else None,
+                ]
+            ]
+        ),
+    ]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

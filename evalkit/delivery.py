@@ -1,0 +1,60 @@
+"""Hand one finished result to every sink: first the folder, whole or not at all, then the rest."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from evalkit.errors import SinkError
+from evalkit.ports import Sink
+from evalkit.types import EvalResult
+
+
+def deliver(result: EvalResult, sinks: Mapping[str, Sink], reports: Path) -> Path:
+    """Write ``reports/<dataset>/<run id>/``, then publish it.
+
+    The folder is written beside its final place and renamed. A publisher that fails does not keep the
+    others from their turn.
+
+    Returns:
+        The result folder.
+
+    Raises:
+        SinkError: The folder could not be written, or a publisher failed after it was.
+    """
+    final = _free(reports / result.dataset.name / result.run_id)
+    result = replace(result, run_id=final.name)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+        try:
+            for sink in sinks.values():
+                if not sink.publishes:
+                    sink.write(result, staging)
+            staging.chmod(0o755)
+            staging.rename(final)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise SinkError(f"cannot write {final}: {error.strerror}; set reports_dir to a folder you can write") from error
+    failures = []
+    for sink in sinks.values():
+        if sink.publishes:
+            try:
+                sink.write(result, final)
+            except SinkError as error:
+                failures.append(error)
+    if failures:
+        raise failures[0]
+    return final
+
+
+def _free(folder: Path) -> Path:
+    """The folder itself, or its name with the first number that is not taken."""
+    if not folder.exists():
+        return folder
+    return next(other for n in count(2) if not (other := folder.with_name(f"{folder.name}-{n}")).exists())

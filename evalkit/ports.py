@@ -1,0 +1,150 @@
+"""What the pipeline asks of the outside world. A plug-in is one class that has these methods.
+
+Sorting, cutting and ties live in the core: a plug-in returns vectors, scores and hits, nothing ranked.
+Constructors open nothing; a model loads and a server is called at first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.types import Dataset, EvalResult, Fingerprint
+
+Vectors: TypeAlias = NDArray[np.float32]
+"""Shape (n, dimension)."""
+
+Numbers: TypeAlias = NDArray[np.floating[Any]]
+"""A one-dimensional float array; the cache returns it with the precision that was put in."""
+
+Pair: TypeAlias = tuple[str, str]
+"""(query text, document text)."""
+
+Hit: TypeAlias = tuple[str, float]
+"""(document id, inner product)."""
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class DatasetSource(Protocol):
+    """Where a corpus, queries and qrels come from."""
+
+    def load(self) -> Dataset:
+        """Read and validate everything.
+
+        Raises:
+            DataError: A file is missing or breaks its format.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Texts to vectors that are compared by inner product."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Everything that changes the vectors; reading it loads no model."""
+        ...
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """One row per text, in order."""
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """One row per text, in order; prompts may differ from those of documents."""
+        ...
+
+
+class Reranker(Protocol):
+    """Pairs to raw scores, each pair on its own (pointwise)."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Everything that changes the scores; reading it loads no model."""
+        ...
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a pair, special tokens included, beyond which the document is cut."""
+        ...
+
+    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+        """Raw logits, shape (n,), in the order of ``pairs``."""
+        ...
+
+    def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
+        """Tokens of each pair before truncation, special tokens included, shape (n,)."""
+        ...
+
+
+class VectorStore(Protocol):
+    """Remembers document vectors and finds the nearest ones, exactly."""
+
+    @property
+    def persistent(self) -> bool:
+        """Whether vectors outlive the process; if not, the cache remembers them."""
+        ...
+
+    def open(self, collection: str) -> None:
+        """Open or create a collection; its name stands for the corpus and the embedder."""
+        ...
+
+    def missing(self, doc_ids: Sequence[str]) -> list[str]:
+        """Those of ``doc_ids`` that the collection does not hold yet, in order."""
+        ...
+
+    def add(self, doc_ids: Sequence[str], vectors: Vectors) -> None:
+        """Store one vector per document, durably if the store is persistent."""
+        ...
+
+    def search(self, vectors: Vectors, limit: int) -> list[list[Hit]]:
+        """For each query vector the ``limit`` documents of largest inner product, in any order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files, locks and connections."""
+        ...
+
+
+class Cache(Protocol):
+    """Remembers arrays of numbers by content key, across runs and crashes."""
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Numbers]:
+        """The values of those keys that are known."""
+        ...
+
+    def put(self, values: Iterable[tuple[bytes, Numbers]]) -> None:
+        """Remember the values, all or none, durably."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs batches of work, here or elsewhere."""
+
+    def map(
+        self, function: Callable[[Sequence[Item]], Outcome], items: Sequence[Item], label: str
+    ) -> Iterator[tuple[Sequence[Item], Outcome]]:
+        """Cut ``items`` into chunks and yield each chunk with its outcome, as soon as it is there."""
+        ...
+
+
+class Sink(Protocol):
+    """Takes one finished result somewhere."""
+
+    @property
+    def publishes(self) -> bool:
+        """False: adds files to the result folder while it is written. True: acts once it is complete."""
+        ...
+
+    def write(self, result: EvalResult, folder: Path) -> None:
+        """Write into the result folder, or send the finished folder on."""
+        ...

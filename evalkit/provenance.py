@@ -1,0 +1,73 @@
+"""Which software and which machine produced a result, and with which configuration."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from evalkit.types import Fingerprint, Provenance
+
+PACKAGES = (
+    "evalkit-rerank", "FlagEmbedding", "transformers", "torch", "onnxruntime", "tokenizers",
+    "qdrant-client", "qdrant-edge-py", "ranx", "numpy", "pandas", "hydra-core", "mlflow",
+)  # fmt: skip
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET_KEY = re.compile(r"(?i)(api_?key|token|secret|password)$")
+
+
+def capture(fingerprints: Mapping[str, Fingerprint], config: Mapping[str, Any]) -> Provenance:
+    """Record time, versions, machine, fingerprints and configuration; no model is loaded for it."""
+    return Provenance(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={package: version for package in PACKAGES if (version := _version(package))},
+        machine=_machine(),
+        fingerprints=dict(fingerprints),
+        config=without_credentials(config),
+    )
+
+
+def without_credentials(value: Any) -> Any:
+    """The same structure without secrets: ``user:password@`` in URLs, and values of keys like ``api_key``."""
+    if isinstance(value, str):
+        return _CREDENTIALS.sub("", value)
+    if isinstance(value, Mapping):
+        return {
+            key: "***" if isinstance(entry, str) and _SECRET_KEY.search(str(key)) else without_credentials(entry)
+            for key, entry in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [without_credentials(entry) for entry in value]
+    return value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _machine() -> dict[str, str | int]:
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

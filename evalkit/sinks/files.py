@@ -1,0 +1,62 @@
+"""``result.json``, parquet tables and TREC runs: what every other program reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from evalkit.sinks.document import as_document
+from evalkit.sinks.trec import format_run
+from evalkit.types import EvalResult
+
+
+class FilesSink:
+    """Writes what every other program reads: JSON, parquet and TREC runs."""
+
+    publishes = False
+
+    def write(self, result: EvalResult, folder: Path) -> None:
+        """Add ``result.json``, three parquet files and ``runs/`` to the folder."""
+        document = json.dumps(as_document(result), ensure_ascii=False, indent=2, allow_nan=False)
+        (folder / "result.json").write_text(document + "\n", encoding="utf-8")
+        candidate_table(result).to_parquet(folder / "candidates.parquet", index=False)
+        per_query_table(result).to_parquet(folder / "per_query.parquet", index=False)
+        qrels_table(result).to_parquet(folder / "qrels.parquet", index=False)
+        runs = folder / "runs"
+        runs.mkdir()
+        for run in result.runs:
+            with (runs / f"{run.name}.trec").open("w", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(format_run(run))
+
+
+def candidate_table(result: EvalResult) -> pd.DataFrame:
+    """query_id, doc_id, stage1_rank, stage1_score, rerank_score: one row per candidate."""
+    rows = [
+        (query_id, found.doc_id, found.stage1_rank, found.stage1_score, found.rerank_score)
+        for query_id, candidates in result.candidates.items()
+        for found in candidates
+    ]
+    return pd.DataFrame(rows, columns=["query_id", "doc_id", "stage1_rank", "stage1_score", "rerank_score"])
+
+
+def per_query_table(result: EvalResult) -> pd.DataFrame:
+    """query_id, system, metric, value: one row per number."""
+    rows = [
+        (query_id, system, str(metric), value)
+        for system, metrics in result.per_query.items()
+        for metric, values in metrics.items()
+        for query_id, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=["query_id", "system", "metric", "value"])
+
+
+def qrels_table(result: EvalResult) -> pd.DataFrame:
+    """query_id, doc_id, grade: exactly the evaluated queries."""
+    rows = [
+        (query_id, doc_id, grade)
+        for query_id, grades in result.dataset.qrels.items()
+        for doc_id, grade in grades.items()
+    ]
+    return pd.DataFrame(rows, columns=["query_id", "doc_id", "grade"])

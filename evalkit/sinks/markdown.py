@@ -1,0 +1,49 @@
+"""``report.md``: the result in one screen, for pull requests. Holds no query or document text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evalkit.sinks import table
+from evalkit.types import EvalResult
+
+_FLAG = {"met": "✅", "below": "⚠️", "above": "🔎", "invalid": "⛔"}
+
+
+class MarkdownSink:
+    """Writes ``report.md`` into the result folder."""
+
+    publishes = False
+
+    def write(self, result: EvalResult, folder: Path) -> None:
+        """Draw the verdict, the sweep and the notes."""
+        (folder / "report.md").write_text("\n".join(self._lines(result)) + "\n", encoding="utf-8")
+
+    def _lines(self, result: EvalResult) -> list[str]:
+        verdict = result.verdict
+        expected = verdict.expectation
+        return [
+            f"# {_FLAG[verdict.status]} {verdict.status}: {verdict.delta_points:+.1f} points of {expected.metric} "
+            f"at top-k {expected.top_k}",
+            "",
+            verdict.reason,
+            "",
+            *(f"- {advice}" for advice in verdict.advice),
+            f"Dataset {table.subject_line(result)}.",
+            "",
+            *_grid(table.header(result), table.rows(result)),
+            "",
+            "Points are 100 x (reranked - dense); relative is the same change as a share of dense. Headroom is "
+            f"what a perfect reranker of the same candidates would gain on {expected.metric}; captured is the part "
+            "of it that was gained.",
+            "",
+            *(f"- {line}" for line in (*table.model_lines(result), *table.notes(result), table.work_line(result))),
+            "",
+            f"Run `{result.run_id}`, {result.provenance.created}.",
+        ]
+
+
+def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---", *["---:"] * (len(titles) - 1)]
+    return ["| " + " | ".join(row) + " |" for row in (titles, rule, *rows)]

@@ -1,0 +1,32 @@
+"""The result on standard output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalkit.sinks import table
+from evalkit.types import EvalResult
+
+
+class TerminalSink:
+    """Prints the sweep and the verdict once the folder is complete."""
+
+    publishes = True
+
+    def write(self, result: EvalResult, folder: Path) -> None:
+        """Print; nothing is added to the folder."""
+        lines = [
+            table.subject_line(result),
+            *table.model_lines(result),
+            "",
+            *table.aligned(table.header(result), table.rows(result)),
+            "",
+            *(f"note: {note}" for note in table.notes(result)),
+            table.work_line(result),
+            "",
+            table.verdict_line(result),
+            *(f"  - {advice}" for advice in result.verdict.advice),
+            "",
+            f"result  {folder}",
+        ]
+        print("\n".join(lines), flush=True)

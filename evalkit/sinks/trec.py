@@ -1,0 +1,25 @@
+"""TREC run files, written so that any reader restores the order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from evalkit.types import Run
+
+_ENCODED = {ord(character): quote(character) for character in "% \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0"}
+
+
+def format_run(run: Run) -> Iterator[str]:
+    """Yield the lines of a TREC run file.
+
+    The score column falls by 1 from the list's length, so that any reader restores the order. White
+    space and percent signs in ids are percent-encoded: the format has no other place for them.
+    """
+    for query_id, ranking in run.rankings.items():
+        for rank, doc_id in enumerate(ranking, start=1):
+            yield f"{_encode(query_id)} Q0 {_encode(doc_id)} {rank} {len(ranking) - rank + 1} {_encode(run.name)}\n"
+
+
+def _encode(identifier: str) -> str:
+    return identifier.translate(_ENCODED)

@@ -1,0 +1,131 @@
+"""Small models and stores with predictable behaviour, for tests of evalkit and of plug-ins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.ports import Hit, Numbers, Pair, Vectors
+from evalkit.types import Fingerprint
+
+
+class WordEmbedder:
+    """Bags of words, hashed: texts that share words have a positive inner product.
+
+    Args:
+        dimension: Length of the vectors.
+
+    Attributes:
+        texts: How many texts were embedded so far.
+    """
+
+    def __init__(self, dimension: int = 256) -> None:
+        self._dimension = dimension
+        self.texts = 0
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return {"backend": "testing", "model": "words", "dimension": self._dimension}
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        self.texts += len(texts)
+        return np.stack([self._vector(text) for text in texts])
+
+    embed_queries = embed_documents
+
+    def _vector(self, text: str) -> NDArray[np.float32]:
+        vector = np.zeros(self._dimension, dtype=np.float32)
+        for word in _words(text):
+            vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % self._dimension] += 1
+        length = np.linalg.norm(vector)
+        return (vector / length if length else vector).astype(np.float32)
+
+
+class FunctionReranker:
+    """Scores pairs by a function of the two texts; the default is the share of the query's words found.
+
+    Args:
+        function: (query text, document text) -> raw score.
+        name: Part of the fingerprint; give another function another name.
+        max_length: Words of a pair beyond which it counts as truncated.
+
+    Attributes:
+        pairs: How many pairs were scored so far.
+    """
+
+    def __init__(
+        self, function: Callable[[str, str], float] | None = None, name: str = "overlap", max_length: int = 512
+    ) -> None:
+        self._function = function or _overlap
+        self._name = name
+        self._max_length = max_length
+        self.pairs = 0
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return {"backend": "testing", "model": self._name, "max_length": self._max_length}
+
+    @property
+    def max_length(self) -> int:
+        return self._max_length
+
+    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+        self.pairs += len(pairs)
+        return np.array([self._function(query, document) for query, document in pairs], dtype=np.float64)
+
+    def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
+        return np.array([len(query.split()) + len(document.split()) for query, document in pairs], dtype=np.int64)
+
+
+class ArrayStore:
+    """Vectors in a NumPy array, searched by brute force."""
+
+    persistent = False
+
+    def __init__(self) -> None:
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+
+    def open(self, collection: str) -> None:  # noqa: ARG002 - part of the port
+        self._vectors = {}
+
+    def missing(self, doc_ids: Sequence[str]) -> list[str]:
+        return [doc_id for doc_id in doc_ids if doc_id not in self._vectors]
+
+    def add(self, doc_ids: Sequence[str], vectors: Vectors) -> None:
+        self._vectors.update(zip(doc_ids, vectors, strict=True))
+
+    def search(self, vectors: Vectors, limit: int) -> list[list[Hit]]:
+        ids = list(self._vectors)
+        scores = vectors @ np.stack(list(self._vectors.values())).T
+        return [[(ids[place], float(row[place])) for place in np.argsort(-row)[:limit]] for row in scores]
+
+    def close(self) -> None:
+        self._vectors = {}
+
+
+class DictCache:
+    """Remembers for as long as the object lives."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, Numbers] = {}
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Numbers]:
+        return {key: self._values[key] for key in keys if key in self._values}
+
+    def put(self, values: Iterable[tuple[bytes, Numbers]]) -> None:
+        self._values.update(values)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip(".,;:?!()").casefold() for word in text.split()]
+
+
+def _overlap(query: str, document: str) -> float:
+    asked, found = set(_words(query)), set(_words(document))
+    return len(asked & found) / len(asked) if asked else 0.0
