@@ -1,0 +1,1 @@
+"""What is remembered: document vectors in Qdrant, vectors and pair scores in SQLite."""
