@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra import main as hydra_main
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -21,7 +21,8 @@ from evalkit.analysis.metrics import parse_metrics
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.pipeline import Plan
 from evalkit.ports import Sink
-from evalkit.types import Expectation, Metric
+from evalkit.result import Expectation
+from evalkit.types import Metric
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 """What Hydra and OmegaConf raise for a configuration that cannot be used."""
@@ -43,26 +44,42 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: An override names something that does not exist.
     """
-    with initialize_config_dir(str(folder_of("conf").resolve()), version_base="1.3"):
-        try:
+    try:
+        with initialize_config_dir(str(folder_of("conf").resolve()), version_base="1.3"):
             return compose("config", list(overrides))
-        except CONFIG_ERRORS as error:
-            raise explain(error) from error
+    except CONFIG_ERRORS as error:
+        raise explain(error) from error
 
 
 def with_hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> None:
     """Run ``task`` under Hydra, so that its flags, multirun and launchers work.
 
+    A job of a multirun that fails does not keep the others from running.
+
     Raises:
         ConfigError: The configuration cannot be composed.
+        EvalkitError: The first error of a job.
     """
+    process, failures = os.getpid(), list[EvalkitError]()
+
+    def job(config: DictConfig) -> None:
+        try:
+            task(config)
+        except EvalkitError as error:
+            # A launcher's worker process can only raise; here Hydra would print a line of its own first.
+            if os.getpid() != process:
+                raise
+            failures.append(error)
+
     # Hydra would print errors its own way and exit with 1; evalkit decides about messages and codes.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["evalkit run", *arguments]
     try:
-        hydra_main(config_path=str(folder_of("conf").resolve()), config_name="config", version_base="1.3")(task)()
+        hydra_main(config_path=str(folder_of("conf").resolve()), config_name="config", version_base="1.3")(job)()
     except CONFIG_ERRORS as error:
         raise explain(error) from error
+    if failures:
+        raise failures[0]
 
 
 def build_plan(config: DictConfig) -> Plan:
@@ -82,13 +99,15 @@ def build_plan(config: DictConfig) -> Plan:
             store=_make(config.vector_store),
             cache=_make(config.cache),
             executor=_make(config.executor),
-            top_ks=tuple(_whole_number(top_k, "sweep.top_k") for top_k in resolved["sweep"]["top_k"]),
-            metrics=parse_metrics(resolved["metrics"]["names"]),
+            top_ks=tuple(
+                _whole_number(top_k, "sweep.top_k") for top_k in _list(resolved["sweep"]["top_k"], "sweep.top_k")
+            ),
+            metrics=parse_metrics([str(name) for name in _list(resolved["metrics"]["names"], "metrics.names")]),
             expectation=Expectation(
-                metric=Metric.parse(expected["metric"]),
+                metric=Metric.parse(str(expected["metric"])),
                 top_k=_whole_number(expected["top_k"], "expectation.top_k"),
-                min_points=float(expected["min_points"]),
-                max_points=float(expected["max_points"]),
+                min_points=_number(expected["min_points"], "expectation.min_points"),
+                max_points=_number(expected["max_points"], "expectation.max_points"),
             ),
             exclude_self=bool(resolved["retrieval"]["exclude_self"]),
             config=resolved,
@@ -114,6 +133,9 @@ def explain(error: Exception) -> EvalkitError:
         return ConfigError(f"{key} has no value; pass it on the command line: {key}=...")
     if isinstance(error, MissingConfigException):
         return ConfigError(_squeeze(str(error)))
+    if isinstance(error, OverrideParseException):
+        reason = str(error).splitlines()[0]
+        return ConfigError(f"cannot read the override {error.override}: {reason}. Write key=value, lists as key=[1,2]")
     unknown = re.search(r"Could not override '([^']+)'", str(error))
     if unknown:
         return ConfigError(_unknown_key(unknown[1]))
@@ -139,6 +161,18 @@ def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _make(node: DictConfig) -> Any:
     return instantiate(node, _convert_="all")
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{name} is {value!r}; expected a list, such as {name}=[...]")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ConfigError(f"{name} is {value!r}; expected a number of points")
+    return float(value)
 
 
 def _whole_number(value: Any, name: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evalkit.errors import SinkError
 from evalkit.ports import Sink
-from evalkit.types import EvalResult
+from evalkit.result import EvalResult
 
 
 def deliver(result: EvalResult, sinks: Mapping[str, Sink], reports: Path) -> Path:

@@ -21,21 +21,8 @@ from evalkit.analysis.metrics import judged_share, mean, measure
 from evalkit.errors import ModelError
 from evalkit.ports import Cache, DatasetSource, Embedder, Executor, Numbers, Reranker, VectorStore
 from evalkit.provenance import capture
-from evalkit.types import (
-    Candidates,
-    Comparison,
-    Dataset,
-    EvalResult,
-    Expectation,
-    Fingerprint,
-    Metric,
-    PerQuery,
-    Qrels,
-    Run,
-    Scoring,
-    System,
-    Verdict,
-)
+from evalkit.result import Comparison, EvalResult, Expectation, Scoring, Verdict
+from evalkit.types import Candidates, Dataset, Fingerprint, Metric, PerQuery, Qrels, Run, System
 
 SEARCH_MARGIN = 16
 """Extra hits asked of the store: engines do not agree on which of several tied documents to return."""

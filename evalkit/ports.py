@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.types import Dataset, EvalResult, Fingerprint
+from evalkit.result import EvalResult
+from evalkit.types import Dataset, Fingerprint
 
 Vectors: TypeAlias = NDArray[np.float32]
 """Shape (n, dimension)."""

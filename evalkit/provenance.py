@@ -11,7 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evalkit.types import Fingerprint, Provenance
+from evalkit.result import Provenance
+from evalkit.types import Fingerprint
 
 PACKAGES = (
     "evalkit-rerank", "FlagEmbedding", "transformers", "torch", "onnxruntime", "tokenizers",

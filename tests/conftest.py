@@ -13,8 +13,9 @@ from evalkit.analysis.metrics import parse_metrics
 from evalkit.data.beir import BeirFolder
 from evalkit.executors.local import LocalExecutor
 from evalkit.pipeline import Plan
+from evalkit.result import Expectation
 from evalkit.testing import ArrayStore, DictCache, FunctionReranker, WordEmbedder
-from evalkit.types import Expectation, Metric
+from evalkit.types import Metric
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

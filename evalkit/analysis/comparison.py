@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.analysis.metrics import mean
-from evalkit.types import Comparison, Metric, PerQuery, System
+from evalkit.result import Comparison
+from evalkit.types import Metric, PerQuery, System
 
 EPSILON = 1e-9
 """Per-query differences up to this size are ties: metrics are sums of fractions in floating point."""

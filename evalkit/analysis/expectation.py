@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from evalkit.errors import ConfigError
-from evalkit.types import Comparison, Expectation, Metric, Verdict
+from evalkit.result import Comparison, Expectation, Verdict
+from evalkit.types import Metric
 
 
 def check_sweep(

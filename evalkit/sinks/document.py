@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evalkit.types import Comparison, EvalResult, Verdict
+from evalkit.result import Comparison, EvalResult, Verdict
 
 SCHEMA_VERSION = 1
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from evalkit.result import EvalResult
 from evalkit.sinks.document import as_document
 from evalkit.sinks.trec import format_run
-from evalkit.types import EvalResult
 
 
 class FilesSink:

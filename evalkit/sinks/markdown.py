@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from evalkit.result import EvalResult
 from evalkit.sinks import table
-from evalkit.types import EvalResult
 
 _FLAG = {"met": "✅", "below": "⚠️", "above": "🔎", "invalid": "⛔"}
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import SinkError
 from evalkit.provenance import without_credentials
-from evalkit.types import EvalResult, Metric, System
+from evalkit.result import EvalResult
+from evalkit.sinks.table import model_name
+from evalkit.types import Metric, System
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -114,7 +116,7 @@ def _tags(result: EvalResult) -> dict[str, str]:
         "status": result.status,
         "dataset": result.dataset.name,
         "dataset_digest": result.dataset.digest,
-        **{role: str(values.get("model", "")) for role, values in result.provenance.fingerprints.items()},
+        **_models(result),
     }
 
 
@@ -123,8 +125,11 @@ def _parent_tags(result: EvalResult) -> dict[str, str]:
 
 
 def _child_params(result: EvalResult, system: System) -> dict[str, Any]:
-    models = {role: values.get("model", "") for role, values in result.provenance.fingerprints.items()}
-    return {**models, "system": system.name, "top_k": system.top_k or 0}
+    return {**_models(result), "system": system.name, "top_k": system.top_k or 0}
+
+
+def _models(result: EvalResult) -> dict[str, str]:
+    return {role: model_name(values) for role, values in result.provenance.fingerprints.items()}
 
 
 def _parent_metrics(result: EvalResult, now: int) -> list[LoggedMetric]:

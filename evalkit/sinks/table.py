@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from evalkit.types import EvalResult, Metric
+from evalkit.result import EvalResult
+from evalkit.types import Fingerprint, Metric
 
 DASH = "–"
+
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
 
 
 def header(result: EvalResult) -> list[str]:
@@ -62,10 +66,13 @@ def subject_line(result: EvalResult) -> str:
 
 def model_lines(result: EvalResult) -> list[str]:
     """Which models, in one line each."""
-    return [
-        f"{role}: {values.get('backend')} {values.get('model', '')}".rstrip()
-        for role, values in result.provenance.fingerprints.items()
-    ]
+    return [f"{role}: {model_name(values)}" for role, values in result.provenance.fingerprints.items()]
+
+
+def model_name(fingerprint: Fingerprint) -> str:
+    """Backend and weights in a few words: a hub name with its commit, or a digest, shortened."""
+    weights = _DIGEST.sub(r"\1", str(fingerprint.get("weights") or fingerprint.get("model") or "unnamed"))
+    return f"{weights} ({fingerprint.get('backend', 'unknown')}{', int8' if fingerprint.get('quantised') else ''})"
 
 
 def notes(result: EvalResult) -> list[str]:

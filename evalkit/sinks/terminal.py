@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evalkit.result import EvalResult
 from evalkit.sinks import table
-from evalkit.types import EvalResult
 
 
 class TerminalSink:

@@ -112,9 +112,7 @@ class SqliteCache:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables == 0:
-            connection.execute(
-                "CREATE TABLE entry (key BLOB PRIMARY KEY, type TEXT NOT NULL, numbers BLOB NOT NULL)"
-            )
+            connection.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, type TEXT NOT NULL, numbers BLOB NOT NULL)")
             connection.execute(f"PRAGMA user_version = {_SCHEMA}")
         elif version != _SCHEMA:
             raise StoreError(
@@ -152,9 +150,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _stored(numbers: Numbers) -> tuple[str, bytes]:
     code = numbers.dtype.str[1:]
     if code not in _DTYPES or numbers.ndim != 1:
-        raise TypeError(
-            f"cannot remember {numbers.dtype} of shape {numbers.shape}; one float32 or float64 row"
-        )
+        raise TypeError(f"cannot remember {numbers.dtype} of shape {numbers.shape}; one float32 or float64 row")
     return code, numbers.astype(_DTYPES[code], copy=False).tobytes()
 
 

@@ -95,9 +95,7 @@ class ClientCollection:
         ]
         with self._guard("searching"):
             answers = self._client.query_batch_points(self._name, requests=requests)
-        return [
-            [_hit(self._name, point.payload, point.score) for point in answer.points] for answer in answers
-        ]
+        return [[_hit(self._name, point.payload, point.score) for point in answer.points] for answer in answers]
 
     def close(self) -> None:
         self._client.close()

@@ -184,9 +184,7 @@ def _locked(folder: Path) -> IO[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); choose another vector_store.path"
-        ) from error
+        raise StoreError(f"{path}: cannot be written ({error.strerror}); choose another vector_store.path") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -194,8 +192,7 @@ def _locked(folder: Path) -> IO[str]:
         holder = file.read() or "unknown"
         file.close()
         raise StoreError(
-            f"{folder}: process {holder} is using it; wait for that process, or choose another "
-            "vector_store.path"
+            f"{folder}: process {holder} is using it; wait for that process, or choose another vector_store.path"
         ) from None
     except OSError as error:
         file.close()

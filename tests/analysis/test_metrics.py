@@ -32,9 +32,7 @@ PAIRS = {
 """evalkit's name -> trec_eval's. mrr@10 has no counterpart there: see the hand calculation."""
 
 
-def second_implementation(
-    scores: Mapping[str, Mapping[str, float]], qrels: Qrels
-) -> Mapping[str, Mapping[str, float]]:
+def second_implementation(scores: Mapping[str, Mapping[str, float]], qrels: Qrels) -> Mapping[str, Mapping[str, float]]:
     evaluator = pytrec_eval.RelevanceEvaluator({query: dict(grades) for query, grades in qrels.items()}, PAIRS.values())
     return evaluator.evaluate({query: dict(documents) for query, documents in scores.items()})  # type: ignore[no-any-return]
 
@@ -125,7 +123,7 @@ def test_agrees_with_pytrec_eval_on_runs_full_of_ties(seed: int, tmp_path: Path)
 
 
 def test_a_constant_run_gets_no_gift_from_ties() -> None:
-    """ranx alone breaks ties as it likes above about 15 items; the relevant document stands last here."""
+    """Ranx alone breaks ties as it likes above about 15 items; the relevant document stands last here."""
     documents = tuple(f"d{number:02}" for number in range(30))
     values = measure(Run("constant", {"q": documents}), {"q": {"d29": 1}}, parse_metrics(["ndcg@10", "recall@5"]))
     assert [found["q"] for found in values.values()] == [0.0, 0.0]

@@ -16,6 +16,8 @@ from evalkit.models.weights import FolderWeights
 from evalkit.ports import Pair
 from tests.models.dequantise import dequantise
 
+RERANKER, EMBEDDER = "XLMRobertaForSequenceClassification", "XLMRobertaModel"
+
 MIXED_PAIRS: list[Pair] = [
     ("What is Debian?", "Debian is a distribution of free software, made by volunteers all over the world."),
     ("Wie lange werden Belege aufbewahrt?", "Zehn Jahre."),
@@ -67,13 +69,25 @@ def xlmr_tokenizer() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_reranker(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _tiny(xlmr_tokenizer, tmp_path_factory.mktemp("reranker"), "XLMRobertaForSequenceClassification")
+def xlmr_reranker(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _xlmr(_tiny(tmp_path_factory.mktemp("xlmr_r"), RERANKER, 250037, 1), xlmr_tokenizer)
 
 
 @pytest.fixture(scope="session")
-def tiny_embedder(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _tiny(xlmr_tokenizer, tmp_path_factory.mktemp("embedder"), "XLMRobertaModel")
+def xlmr_embedder(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _xlmr(_tiny(tmp_path_factory.mktemp("xlmr_e"), EMBEDDER, 250037, 1), xlmr_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_reranker(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``xlmr_reranker``, with a tokenizer that loads ten times as fast."""
+    return _wordpiece(_tiny(tmp_path_factory.mktemp("tiny_r"), RERANKER, 30522, 0), minilm)
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``xlmr_embedder``, with a tokenizer that loads ten times as fast."""
+    return _wordpiece(_tiny(tmp_path_factory.mktemp("tiny_e"), EMBEDDER, 30522, 0), minilm)
 
 
 @pytest.fixture(scope="session")
@@ -88,29 +102,41 @@ def float_embedder(carrier: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return dequantise(tmp_path_factory.mktemp("float_embedder"), "bge_small_en")
 
 
-def _tiny(tokenizer: Path, folder: Path, architecture: str) -> Path:
+def _tiny(folder: Path, architecture: str, vocab_size: int, pad_token_id: int) -> Path:
     """A random two-layer XLM-R with weights large enough for scores that differ."""
     import torch
     import transformers
 
     torch.manual_seed(20)
     config = transformers.XLMRobertaConfig(
-        vocab_size=250037,
+        vocab_size=vocab_size,
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=130,
-        type_vocab_size=1,
+        type_vocab_size=2,
+        pad_token_id=pad_token_id,
         num_labels=1,
         initializer_range=0.5,
     )
     getattr(transformers, architecture)(config).save_pretrained(folder)
+    return folder
+
+
+def _xlmr(folder: Path, tokenizer: Path) -> Path:
     shutil.copy(tokenizer / "tokenizer.json", folder)
+    tokens = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
+    tokens |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
     named = {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 128}
-    special = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
-    special |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(named | special))
+    (folder / "tokenizer_config.json").write_text(json.dumps(named | tokens))
+    return folder
+
+
+def _wordpiece(folder: Path, tokenizer: Path) -> Path:
+    shutil.copy(tokenizer / "tokenizer.json", folder)
+    config = json.loads((tokenizer / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 128}))
     return folder
 
 

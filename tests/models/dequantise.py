@@ -40,9 +40,7 @@ def dequantise(folder_out: Path, model: str = "reranker_en") -> Path:
         num_labels=1,
     )
     built = (
-        BertForSequenceClassification(config)
-        if model == "reranker_en"
-        else BertModel(config, add_pooling_layer=False)
+        BertForSequenceClassification(config) if model == "reranker_en" else BertModel(config, add_pooling_layer=False)
     )
     built.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()}, strict=True)
     folder_out.mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,7 @@ def test_every_item_is_in_exactly_one_batch(lengths: list[int], budget: int, dri
 
 
 @given(LENGTHS, BUDGETS)
-def test_a_padded_batch_keeps_to_the_budget_unless_one_item_alone_exceeds_it(
-    lengths: list[int], budget: int
-) -> None:
+def test_a_padded_batch_keeps_to_the_budget_unless_one_item_alone_exceeds_it(lengths: list[int], budget: int) -> None:
     for batch in plan_batches(lengths, budget, 0.0):
         padded = len(batch) * max(lengths[position] for position in batch)
         assert padded <= budget or len(batch) == 1

@@ -70,8 +70,7 @@ class Collection:
         hits = zip(points[best], scores[best].tolist(), strict=True)
         return {
             "points": [
-                {"id": point, "version": 0, "score": score, "payload": self.payloads[point]}
-                for point, score in hits
+                {"id": point, "version": 0, "score": score, "payload": self.payloads[point]} for point, score in hits
             ]
         }
 

@@ -57,9 +57,7 @@ def cache(path: Path) -> Iterator[Cache]:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numbers_come_back_to_the_bit_in_their_type(cache: Cache, dtype: type[np.floating]) -> None:
     limits = np.finfo(dtype)
-    numbers = np.array(
-        [1 / 3, -0.0, limits.max, limits.tiny, limits.smallest_subnormal, np.nan, np.inf], dtype
-    )
+    numbers = np.array([1 / 3, -0.0, limits.max, limits.tiny, limits.smallest_subnormal, np.nan, np.inf], dtype)
     cache.put([(key("a"), numbers), (key("empty"), numbers[:0])])
     cache.close()
     found = cache.get([key("a"), key("empty")])
@@ -166,9 +164,7 @@ def test_a_damaged_file_is_named_with_what_to_do(cache: Cache, path: Path, damag
     cache.put((some, np.ones(2)) for some in batch_keys(0))
     cache.close()
     content = path.read_bytes()
-    path.write_bytes(
-        b"\xee" * 10_000 if damage == "foreign bytes" else content[:4096] + b"\xee" * len(content[4096:])
-    )
+    path.write_bytes(b"\xee" * 10_000 if damage == "foreign bytes" else content[:4096] + b"\xee" * len(content[4096:]))
     with pytest.raises(StoreError, match=r"damaged .* delete the file: only speed is lost") as caught:
         cache.get(batch_keys(0))
     assert str(path) in str(caught.value)
@@ -185,9 +181,7 @@ def test_a_file_of_another_version_is_refused(cache: Cache, path: Path, version:
         cache.get([key("a")])
 
 
-def test_a_file_that_stays_locked_is_given_up(
-    cache: Cache, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_stays_locked_is_given_up(cache: Cache, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evalkit.stores.cache._BUSY_S", 0.2)
     cache.put([(key("a"), np.ones(2))])
     other = sqlite3.connect(path, isolation_level=None)

@@ -19,9 +19,7 @@ def random_vectors(count: int, seed: int = 7, dimension: int = DIMENSION) -> Vec
     return vectors / np.float32(np.sqrt(dimension))
 
 
-def assert_nearest(
-    found: list[list[Hit]], ids: list[str], vectors: Vectors, queries: Vectors, limit: int
-) -> None:
+def assert_nearest(found: list[list[Hit]], ids: list[str], vectors: Vectors, queries: Vectors, limit: int) -> None:
     """Each hit carries its document's own score, and no document outside scores higher than one inside."""
     assert len(found) == len(queries)
     scores = queries @ vectors.T
@@ -159,8 +157,6 @@ def test_a_vector_that_is_not_finite_is_refused(store: VectorStore) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "a/b", "..", "a b"])
-def test_a_name_that_is_no_collection_name_is_refused(
-    new_store: Callable[[], VectorStore], name: str
-) -> None:
+def test_a_name_that_is_no_collection_name_is_refused(new_store: Callable[[], VectorStore], name: str) -> None:
     with pytest.raises(StoreError, match="cannot name a collection"):
         new_store().open(name)

@@ -50,9 +50,7 @@ def test_search_is_exact_and_uploads_wait(server: QdrantServer, store: ServerSto
     assert len(searches) == 3  # the server refuses any that is not exact
 
 
-def test_no_graph_is_built_for_a_collection_that_is_searched_exactly(
-    server: QdrantServer, store: ServerStore
-) -> None:
+def test_no_graph_is_built_for_a_collection_that_is_searched_exactly(server: QdrantServer, store: ServerStore) -> None:
     store.add(IDS, random_vectors(50))
     assert server.collections["test-a"].info["config"]["hnsw_config"]["m"] == 0
 
@@ -82,9 +80,7 @@ def test_an_error_of_the_server_carries_its_status_and_none_of_its_text(
     assert "d7" not in "".join(traceback.format_exception(caught.value))  # the server quotes the upload
 
 
-def test_hits_that_are_fewer_than_the_collection_holds_are_refused(
-    server: QdrantServer, store: ServerStore
-) -> None:
+def test_hits_that_are_fewer_than_the_collection_holds_are_refused(server: QdrantServer, store: ServerStore) -> None:
     store.add(IDS, random_vectors(50))
     server.fail("POST", nth=2, how={"result": [{"points": []}], "status": "ok"})  # the first one counts
     with pytest.raises(StoreError, match="returned fewer"):
@@ -113,9 +109,7 @@ def test_a_server_that_is_not_qdrant_is_recognised_and_not_quoted(server: Qdrant
     assert "d7" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_loopback_server_is_reached_past_a_proxy(
-    server: QdrantServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loopback_server_is_reached_past_a_proxy(server: QdrantServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("NO_PROXY", raising=False)
     store = server_store(server.url)
@@ -128,9 +122,7 @@ def test_a_loopback_server_is_reached_past_a_proxy(
     [{"size": 24, "distance": "Cosine"}, {"title": {"size": 24, "distance": "Dot"}}],
     ids=["distance", "named vectors"],
 )
-def test_a_collection_made_for_something_else_is_refused(
-    server: QdrantServer, vectors: dict[str, object]
-) -> None:
+def test_a_collection_made_for_something_else_is_refused(server: QdrantServer, vectors: dict[str, object]) -> None:
     server.collections["test-a"] = Collection({"vectors": vectors})
     with pytest.raises(StoreError, match=r"not evalkit's: set another vector_store.prefix"):
         server_store(server.url).open("a")
@@ -144,9 +136,7 @@ def test_a_point_of_someone_else_is_refused(server: QdrantServer, store: ServerS
         store.search(random_vectors(1), 5)
 
 
-def test_the_key_comes_from_the_environment(
-    locked_server: QdrantServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_key_comes_from_the_environment(locked_server: QdrantServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     store = server_store(locked_server.url)
     store.open("a")
@@ -161,9 +151,7 @@ def test_a_missing_key_is_asked_for(locked_server: QdrantServer, monkeypatch: py
         server_store(locked_server.url).open("a")
 
 
-def test_a_wrong_key_is_named_by_its_variable(
-    locked_server: QdrantServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_key_is_named_by_its_variable(locked_server: QdrantServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "wrong-key")
     with pytest.raises(StoreError, match=f"the key in {KEY_VARIABLE} was refused .status 401") as caught:
         server_store(locked_server.url).open("a")

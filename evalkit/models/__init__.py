@@ -1,0 +1,1 @@
+"""Embedders and rerankers: one backend per file, all of one shape."""

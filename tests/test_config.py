@@ -1,0 +1,111 @@
+"""Every YAML composes and builds; mistakes become one clear message."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from evalkit.config import build_plan, build_sinks, compose_config, folder_of
+from evalkit.errors import ConfigError
+from evalkit.result import Expectation
+from evalkit.types import Metric
+
+CONF = Path(__file__).parents[1] / "conf"
+OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
+
+
+def filled(overrides: list[str]) -> DictConfig:
+    """Compose, and give every mandatory value that is still open some text."""
+    config = compose_config(overrides)
+    for key in sorted(OmegaConf.missing_keys(config)):
+        OmegaConf.update(config, key, "/some/place")
+    return config
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_of_every_group_composes_and_builds(group: str, option: str) -> None:
+    config = filled([f"{group}={option}"])
+    plan = build_plan(config)
+    assert plan.top_ks
+    assert build_sinks(config)
+
+
+def nodes_with_targets(config: Any) -> list[dict[str, Any]]:
+    if isinstance(config, dict):
+        found = [config] if "_target_" in config else []
+        return found + [node for value in config.values() for node in nodes_with_targets(value)]
+    return []
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_argument_of_a_constructor_stands_in_its_yaml(group: str, option: str) -> None:
+    """So that a misspelt override fails at once."""
+    config = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"), resolve=False)
+    for node in nodes_with_targets(config):
+        arguments = set(inspect.signature(get_class(node["_target_"])).parameters)
+        assert set(node) - {"_target_"} == arguments, node["_target_"]
+
+
+def test_the_default_plan_is_the_promised_one() -> None:
+    plan = build_plan(compose_config([]))
+    assert plan.top_ks == (10, 20, 30, 50)
+    assert plan.expectation == Expectation(Metric("recall", 5), 50, 12, 18)
+    assert [str(metric) for metric in plan.metrics] == ["recall@5", "ndcg@5", "ndcg@10", "mrr@10", "hit_rate@5"]
+
+
+def test_the_production_pair_is_one_override_away() -> None:
+    config = compose_config(["experiment=bge_m3"])
+    assert config.embedder.weights.repo == "BAAI/bge-m3"
+    assert config.reranker.weights.repo == "BAAI/bge-reranker-v2-m3"
+
+
+def test_the_shipped_folders_are_found() -> None:
+    assert folder_of("conf") == CONF
+    assert Path(compose_config([]).dataset.path, "corpus.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "what"),
+    [
+        (["sweep.topk=[10]"], "no key 'sweep.topk'. Did you mean sweep.top_k? Keys of sweep: top_k."),
+        (["expectaton.top_k=10"], "Did you mean expectation.top_k?"),
+        (["reranker=nothere"], "Could not find 'reranker/nothere'"),
+        (["sweep.top_k=[10"], "cannot read the override sweep.top_k=[10: "),
+    ],
+)
+def test_unknown_names_are_answered_with_the_known_ones(overrides: list[str], what: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose_config(overrides)
+    assert what in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "what"),
+    [
+        (["dataset=beir"], "dataset.path has no value; pass it on the command line: dataset.path=..."),
+        (["expectation.top_k=3", "sweep.top_k=[3,10]"], "choose a top_k above 5"),
+        (["expectation.top_k=ten"], "expectation.top_k holds 'ten'"),
+        (["sweep.top_k=[10,1.5]"], "sweep.top_k holds 1.5"),
+        (["sweep.top_k=10"], "sweep.top_k is 10"),
+        (["metrics.names=[recal@5]"], "Did you mean recall?"),
+        (["expectation.min_points=low"], "expectation.min_points is 'low'"),
+        (["dataset.limit=0"], "expected a positive number of queries"),
+        (["executor.chunk_size=0"], "expected a positive number of items"),
+        (["embedder.pooling=max"], "known are cls and mean"),
+        (["embedder._target_=evalkit.models.onnx.Nothing"], "evalkit.models.onnx.Nothing"),
+    ],
+)
+def test_impossible_values_are_one_message(overrides: list[str], what: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_plan(compose_config(overrides))
+    assert what in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sink_can_be_switched_off() -> None:
+    assert list(build_sinks(compose_config(["sinks.mlflow=null"]))) == ["files", "markdown", "terminal"]
