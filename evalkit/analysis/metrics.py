@@ -1,7 +1,7 @@
 """Effectiveness per query, by ranx; means second.
 
-ranx sorts unstably and would break ties at random, so it is handed made-up scores that fall
-strictly with the rank: the order is decided in ``derive`` and nowhere else.
+ranx sorts unstably and would break ties at random, so it is handed scores that fall strictly with
+the rank: the order is decided in ``derive`` and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import difflib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError
 from evalkit.types import Metric, PerQuery, Qrels, Run
@@ -62,17 +65,22 @@ def measure(run: Run, qrels: Qrels, metrics: Sequence[Metric]) -> dict[Metric, d
 
     import ranx
     from numba.core.errors import NumbaTypeSafetyWarning
+    from numba.typed import List as TypedList
 
-    judged = ranx.Qrels(
-        {query_id: {doc_id: max(grade, 0) for doc_id, grade in evaluated[query_id].items()} for query_id in answered}
-    )
-    ranked = ranx.Run({query_id: _falling(run.rankings[query_id]) for query_id in answered}, name=run.name)
+    pairs = [_as_arrays(run.rankings[query_id], evaluated[query_id]) for query_id in answered]
+    # Asked for a single metric, ranx fails on arrays (KeyError); these two cost nothing.
+    names = {"hits", "recall", *map(str, metrics)}
     with warnings.catch_warnings():
         # Said while compiling about a loop counter that never comes near the limit.
         warnings.simplefilter("ignore", NumbaTypeSafetyWarning)
-        ranx.evaluate(judged, ranked, [str(metric) for metric in metrics], return_mean=False)
+        found = ranx.evaluate(
+            TypedList([judged for judged, _ in pairs]),
+            TypedList([ranked for _, ranked in pairs]),
+            sorted(names),
+            return_mean=False,
+        )
     for metric in metrics:
-        values[metric].update({query_id: float(value) for query_id, value in ranked.scores[str(metric)].items()})
+        values[metric].update(zip(answered, found[str(metric)].tolist(), strict=True))
     return values
 
 
@@ -90,5 +98,16 @@ def judged_share(run: Run, qrels: Qrels, cutoff: int = JUDGED_CUTOFF) -> float:
     return math.fsum(shares) / len(shares)
 
 
-def _falling(ranking: Sequence[str]) -> Mapping[str, float]:
-    return {doc_id: float(len(ranking) - place) for place, doc_id in enumerate(ranking)}
+def _as_arrays(ranking: Sequence[str], grades: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Judgments and ranking of one query as ranx computes with them: rows of (document number, grade or score).
+
+    Documents are numbered here, where ranx would hash their ids. Judgments stand by falling grade, as
+    its ideal ranking expects.
+    """
+    number = {doc_id: place for place, doc_id in enumerate(ranking)}
+    for doc_id in grades:
+        number.setdefault(doc_id, len(number))
+    judged = sorted(((number[doc_id], max(grade, 0)) for doc_id, grade in grades.items()), key=lambda row: -row[1])
+    depth = len(ranking)
+    ranked = np.column_stack([np.arange(depth), np.arange(depth, 0, -1)])
+    return np.array(judged, dtype=np.float64), ranked.astype(np.float64)
