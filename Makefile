@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 .PHONY: help eval test lint bench ui clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 eval: .venv/.eval ## does reranking pay? (ARGS="..." takes Hydra overrides)
 	$(BIN)/evalkit run $(ARGS)
@@ -28,8 +28,9 @@ bench: .venv/.dev ## measure speed: one pass for all top-k against one pass per 
 ui: .venv/.eval ## open MLflow on the local results
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///reports/mlflow.db $(ARGS)
 
-clean: ## forget results and what was computed, keep .venv
-	rm -rf .evalkit reports/*/ reports/mlflow.db
+clean: ## forget results and what was computed; keep .venv and baselines
+	rm -rf .evalkit
+	find reports -mindepth 1 -maxdepth 1 ! -name baselines ! -name .gitkeep -exec rm -rf {} +
 
 .venv/.eval: pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -6,22 +6,23 @@ import difflib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra import main as hydra_main
-from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.errors import ConfigError, EvalkitError
-from evalkit.pipeline import Plan
 from evalkit.ports import Sink
 from evalkit.result import Expectation
+from evalkit.stages import Plan
 from evalkit.types import Metric
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
@@ -44,6 +45,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: An override names something that does not exist.
     """
+    _refuse_null_groups(overrides)
     try:
         with initialize_config_dir(str(folder_of("conf").resolve()), version_base="1.3"):
             return compose("config", list(overrides))
@@ -60,6 +62,7 @@ def with_hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> 
         ConfigError: The configuration cannot be composed.
         EvalkitError: The first error of a job.
     """
+    _refuse_null_groups(arguments)
     process, failures = os.getpid(), list[EvalkitError]()
 
     def job(config: DictConfig) -> None:
@@ -74,10 +77,13 @@ def with_hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> 
     # Hydra would print errors its own way and exit with 1; evalkit decides about messages and codes.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["evalkit run", *arguments]
-    try:
-        hydra_main(config_path=str(folder_of("conf").resolve()), config_name="config", version_base="1.3")(job)()
-    except CONFIG_ERRORS as error:
-        raise explain(error) from error
+    with tempfile.TemporaryDirectory(prefix="evalkit-") as scratch:
+        # A multirun notes its overrides in a file, secrets on the command line included: let it vanish.
+        os.environ.setdefault("EVALKIT_SWEEP_DIR", scratch)
+        try:
+            hydra_main(config_path=str(folder_of("conf").resolve()), config_name="config", version_base="1.3")(job)()
+        except CONFIG_ERRORS as error:
+            raise explain(error) from error
     if failures:
         raise failures[0]
 
@@ -91,25 +97,23 @@ def build_plan(config: DictConfig) -> Plan:
     """
     try:
         resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        expected = resolved["expectation"]
+        expected, sweep, metrics = (_mapping(resolved, name) for name in ("expectation", "sweep", "metrics"))
         return Plan(
-            source=_make(config.dataset),
-            embedder=_make(config.embedder),
-            reranker=_make(config.reranker),
-            store=_make(config.vector_store),
-            cache=_make(config.cache),
-            executor=_make(config.executor),
-            top_ks=tuple(
-                _whole_number(top_k, "sweep.top_k") for top_k in _list(resolved["sweep"]["top_k"], "sweep.top_k")
-            ),
-            metrics=parse_metrics([str(name) for name in _list(resolved["metrics"]["names"], "metrics.names")]),
+            source=_make(config, "dataset"),
+            embedder=_make(config, "embedder"),
+            reranker=_make(config, "reranker"),
+            store=_make(config, "vector_store"),
+            cache=_make(config, "cache"),
+            executor=_make(config, "executor"),
+            top_ks=tuple(_whole_number(top_k, "sweep.top_k") for top_k in _list(sweep["top_k"], "sweep.top_k")),
+            metrics=parse_metrics([str(name) for name in _list(metrics["names"], "metrics.names")]),
             expectation=Expectation(
                 metric=Metric.parse(str(expected["metric"])),
                 top_k=_whole_number(expected["top_k"], "expectation.top_k"),
                 min_points=_number(expected["min_points"], "expectation.min_points"),
                 max_points=_number(expected["max_points"], "expectation.max_points"),
             ),
-            exclude_self=bool(resolved["retrieval"]["exclude_self"]),
+            exclude_self=_boolean(_mapping(resolved, "retrieval")["exclude_self"], "retrieval.exclude_self"),
             config=resolved,
         )
     except CONFIG_ERRORS as error:
@@ -117,29 +121,60 @@ def build_plan(config: DictConfig) -> Plan:
 
 
 def build_sinks(config: DictConfig) -> dict[str, Sink]:
-    """The sinks that are switched on, by name, in order."""
+    """The sinks that are switched on, by name, in order.
+
+    Raises:
+        ConfigError: A sink refuses its arguments.
+    """
     try:
-        return {str(name): _make(node) for name, node in config.sinks.items() if node is not None}
+        return {str(name): _make(config.sinks, str(name)) for name, node in (config.sinks or {}).items() if node}
     except CONFIG_ERRORS as error:
         raise explain(error) from error
+
+
+def reports_folder(config: DictConfig) -> Path:
+    """Where results land.
+
+    Raises:
+        ConfigError: ``reports_dir`` is no text.
+    """
+    if not isinstance(config.reports_dir, str) or not config.reports_dir:
+        raise ConfigError(f"reports_dir is {config.reports_dir!r}; expected a folder")
+    return Path(config.reports_dir).expanduser()
+
+
+def _refuse_null_groups(arguments: Sequence[str]) -> None:
+    """Hydra itself fails with a bug's traceback on these."""
+    for argument in arguments:
+        name = argument.removesuffix("=null")
+        if name not in (argument, "experiment") and (folder_of("conf") / name).is_dir():
+            options = ", ".join(sorted(file.stem for file in (folder_of("conf") / name).glob("*.yaml")))
+            raise ConfigError(f"{name} cannot be null; its options are: {options}")
 
 
 def explain(error: Exception) -> EvalkitError:
     """The evalkit error that says what a Hydra or OmegaConf error means for the user."""
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, EvalkitError):
         return error.__cause__
-    if isinstance(error, MissingMandatoryValue):
-        key = str(getattr(error, "full_key", None) or "a value")
-        return ConfigError(f"{key} has no value; pass it on the command line: {key}=...")
-    if isinstance(error, MissingConfigException):
-        return ConfigError(_squeeze(str(error)))
-    if isinstance(error, OverrideParseException):
-        reason = str(error).splitlines()[0]
-        return ConfigError(f"cannot read the override {error.override}: {reason}. Write key=value, lists as key=[1,2]")
-    unknown = re.search(r"Could not override '([^']+)'", str(error))
+    return ConfigError(_meaning(error))
+
+
+def _meaning(error: Exception) -> str:
+    message = _squeeze(str(error))
+    unknown = re.search(r"Could not override '([^']+)'", message)
     if unknown:
-        return ConfigError(_unknown_key(unknown[1]))
-    return ConfigError(_squeeze(str(error)))
+        message = _unknown_key(unknown[1])
+    elif isinstance(error, InstantiationException) and isinstance(error.__cause__, TypeError | ValueError):
+        message = f"an argument has a wrong type or value: {message}"
+    elif isinstance(error, MissingMandatoryValue):
+        key = str(getattr(error, "full_key", None) or "a value")
+        message = f"{key} has no value; pass it on the command line: {key}=..."
+    elif isinstance(error, OverrideParseException):
+        message = (
+            f"cannot read the override {error.override}: {str(error).splitlines()[0]}. Write key=value, lists as "
+            "key=[1,2]; quote a value with other signs in it, twice for the shell: 'key=\"a value (1)\"'"
+        )
+    return message
 
 
 def _unknown_key(key: str) -> str:
@@ -159,8 +194,24 @@ def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _keys(value, f"{prefix}{key}.")
 
 
-def _make(node: DictConfig) -> Any:
+def _make(config: DictConfig, name: str) -> Any:
+    node = config[name]
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise ConfigError(f"{name} is {node!r}; expected one of the options in conf/{name}/, such as {name}=...")
     return instantiate(node, _convert_="all")
+
+
+def _mapping(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = config[name]
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is {value!r}; expected one of the options in conf/{name}/")
+    return value
+
+
+def _boolean(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} is {value!r}; expected true or false")
+    return value
 
 
 def _list(value: Any, name: str) -> list[Any]:

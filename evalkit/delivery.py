@@ -41,12 +41,12 @@ def deliver(result: EvalResult, sinks: Mapping[str, Sink], reports: Path) -> Pat
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise SinkError(f"cannot write {final}: {error.strerror}; set reports_dir to a folder you can write") from error
-    failures = []
+    failures: list[Exception] = []
     for sink in sinks.values():
         if sink.publishes:
             try:
                 sink.write(result, final)
-            except SinkError as error:
+            except Exception as error:
                 failures.append(error)
     if failures:
         raise failures[0]

@@ -5,8 +5,7 @@
     ├── DataError           a corpus, queries, qrels or run file is wrong (file and line)
     ├── ModelError          weights are missing, damaged or unfit, or a score is not a number
     ├── StoreError          a vector store or the cache cannot be reached, opened or trusted
-    ├── SinkError           the result is safe on disk, but could not be sent on
-    └── InvalidResultError  exit code 5: a self-check of the result failed
+    └── SinkError           a finished result could not be written or sent on
 
 Any other exception is a bug in evalkit and ends the process with exit code 1.
 """
@@ -51,10 +50,4 @@ class StoreError(EvalkitError):
 
 
 class SinkError(EvalkitError):
-    """A finished result could not be delivered; its folder on disk is complete."""
-
-
-class InvalidResultError(EvalkitError):
-    """A self-check of the result failed: its numbers must not be used."""
-
-    exit_code = 5
+    """A finished result could not be written or sent on; the message says where it is safe, if it is."""

@@ -104,7 +104,14 @@ class VectorStore(Protocol):
         ...
 
     def search(self, vectors: Vectors, limit: int) -> list[list[Hit]]:
-        """For each query vector the ``limit`` documents of largest inner product, in any order."""
+        """For each query vector the ``limit`` documents of largest inner product, in any order.
+
+        Scores may be off by rounding: the core computes them again from :meth:`vectors`.
+        """
+        ...
+
+    def vectors(self, doc_ids: Sequence[str]) -> Vectors:
+        """The stored vectors, one row per document, in order."""
         ...
 
     def close(self) -> None:

@@ -19,8 +19,9 @@ PACKAGES = (
     "qdrant-client", "qdrant-edge-py", "ranx", "numpy", "pandas", "hydra-core", "mlflow",
 )  # fmt: skip
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_SECRET_KEY = re.compile(r"(?i)(api_?key|token|secret|password)$")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+_URL_QUERY = re.compile(r"(?<=\?)\S+")
+_SECRET_KEY = re.compile(r"(?i)((_|api|access|secret)key|token|authorization|credentials?)$|secret|passw")
 
 
 def capture(fingerprints: Mapping[str, Fingerprint], config: Mapping[str, Any]) -> Provenance:
@@ -35,17 +36,23 @@ def capture(fingerprints: Mapping[str, Fingerprint], config: Mapping[str, Any]) 
 
 
 def without_credentials(value: Any) -> Any:
-    """The same structure without secrets: ``user:password@`` in URLs, and values of keys like ``api_key``."""
+    """The same structure without secrets: those in URLs, and texts under keys like ``api_key``."""
     if isinstance(value, str):
-        return _CREDENTIALS.sub("", value)
+        without = _CREDENTIALS.sub("", value)
+        return _URL_QUERY.sub("***", without) if "://" in without else without
     if isinstance(value, Mapping):
         return {
-            key: "***" if isinstance(entry, str) and _SECRET_KEY.search(str(key)) else without_credentials(entry)
+            key: "***" if isinstance(entry, str) and _is_secret(str(key)) else without_credentials(entry)
             for key, entry in value.items()
         }
     if isinstance(value, list | tuple):
         return [without_credentials(entry) for entry in value]
     return value
+
+
+def _is_secret(key: str) -> bool:
+    """Whether a key holds a secret itself; ``..._env`` holds the name of a variable."""
+    return bool(_SECRET_KEY.search(key)) and not key.endswith("_env")
 
 
 def _version(package: str) -> str | None:

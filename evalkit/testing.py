@@ -102,6 +102,9 @@ class ArrayStore:
         scores = vectors @ np.stack(list(self._vectors.values())).T
         return [[(ids[place], float(row[place])) for place in np.argsort(-row)[:limit]] for row in scores]
 
+    def vectors(self, doc_ids: Sequence[str]) -> Vectors:
+        return np.stack([self._vectors[doc_id] for doc_id in doc_ids])
+
     def close(self) -> None:
         self._vectors = {}
 

@@ -23,6 +23,11 @@ Fingerprint: TypeAlias = Mapping[str, str | int | float | bool | None]
 """Everything that changes a model's numbers: backend, weights, precision, lengths, prompts."""
 
 
+def as_list(value: Any) -> list[Any]:
+    """A list as it is, anything else as a list of one: metadata and filters take either."""
+    return value if isinstance(value, list) else [value]
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One retrievable passage."""
@@ -102,11 +107,11 @@ class Dataset:
     def languages(self) -> tuple[str, ...]:
         """The distinct ``lang`` values of queries and documents, sorted; empty where none says."""
         metadata = [query.metadata for query in self.queries] + [document.metadata for document in self.documents]
-        return tuple(sorted({str(attributes["lang"]) for attributes in metadata if "lang" in attributes}))
+        return tuple(sorted({str(value) for attributes in metadata for value in as_list(attributes.get("lang", []))}))
 
 
 _METRIC = re.compile(
-    r"(?P<name>rbp\.[0-9]{1,3}|r-precision|[a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?:@(?P<cutoff>[1-9][0-9]*))?(?:-l(?P<level>[1-9]))?"
+    r"(?P<name>rbp\.[0-9]{1,2}|(?!rbp)(?:r-precision|[a-z][a-z0-9]*(?:_[a-z0-9]+)*))(?:@(?P<cutoff>[1-9][0-9]{0,5}))?"
 )
 
 
@@ -116,30 +121,27 @@ class Metric:
 
     Attributes:
         name: ranx's name of it; rank-biased precision carries its persistence, as in ``rbp.95``.
-        cutoff: Ranks that count; None counts all.
-        level: Smallest grade that is relevant to it; ``recall@5-l2`` asks for grade 2.
+        cutoff: Ranks that count; None counts all that were retrieved.
     """
 
     name: str
     cutoff: int | None = None
-    level: int = 1
 
     @classmethod
     def parse(cls, text: str) -> Metric:
-        """Read ``name``, ``name@cutoff`` or ``name@cutoff-l<grade>``.
+        """Read ``name`` or ``name@cutoff``.
 
         Raises:
             ConfigError: The text has another form.
         """
         found = _METRIC.fullmatch(text.strip())
-        if found is None:
-            raise ConfigError(f"{text!r} is not a metric; write a name and a cutoff, such as recall@5")
-        cutoff, level = found["cutoff"], found["level"]
-        return cls(found["name"], int(cutoff) if cutoff else None, int(level) if level else 1)
+        if found is None or (found["name"].startswith("rbp") and found["cutoff"]):
+            raise ConfigError(f"{text!r} is not a metric; write a name and a cutoff, such as recall@5, or rbp.95")
+        cutoff = found["cutoff"]
+        return cls(found["name"], int(cutoff) if cutoff else None)
 
     def __str__(self) -> str:
-        cutoff = "" if self.cutoff is None else f"@{self.cutoff}"
-        return f"{self.name}{cutoff}" + ("" if self.level == 1 else f"-l{self.level}")
+        return self.name if self.cutoff is None else f"{self.name}@{self.cutoff}"
 
 
 @dataclass(frozen=True, slots=True)

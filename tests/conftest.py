@@ -12,8 +12,8 @@ import pytest
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.data.beir import BeirFolder
 from evalkit.executors.local import LocalExecutor
-from evalkit.pipeline import Plan
 from evalkit.result import Expectation
+from evalkit.stages import Plan
 from evalkit.testing import ArrayStore, DictCache, FunctionReranker, WordEmbedder
 from evalkit.types import Metric
 

@@ -120,12 +120,20 @@ def test_no_text_reaches_output_result_cache_or_mlflow(home: Path, folder: Path)
 
 
 def test_secrets_stay_in_the_environment(home: Path, folder: Path) -> None:
+    """A key on the command line, one in a URL, and one in the environment of a server that is not there."""
     done = run(
         home,
-        *data(folder, "dataset.limit=4", "sinks.mlflow.experiment=x", "++extra.api_key=topsecret"),
-        QDRANT_API_KEY="topsecret",
+        "-m",
+        *data(folder, "dataset.limit=2,4", "++extra.api_key=topsecret"),
+        "sinks.mlflow.tracking_uri='http://me:topsecret@127.0.0.1:9/?token=topsecret'",
     )
-    assert done.returncode == 0, done.stderr
+    assert "result is complete in" in done.stderr
+    assert len(results(home)) == 2
+    assert "topsecret" not in done.stdout + done.stderr
+    server = ["vector_store=server", "vector_store.url=http://127.0.0.1:9"]
+    away = run(home, *data(folder, *server), QDRANT_API_KEY="topsecret")
+    assert away.returncode == 2
+    assert "topsecret" not in away.stdout + away.stderr
     assert "topsecret" not in done.stdout + done.stderr
     assert [path for path in home.rglob("*") if path.is_file() and b"topsecret" in path.read_bytes()] == []
 
@@ -218,6 +226,12 @@ def test_a_bug_keeps_its_traceback_and_exit_code_1(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_terminal_that_knows_ascii_only_costs_no_result(home: Path, folder: Path) -> None:
+    done = run(home, *data(folder, "dataset.limit=2", "sinks.mlflow=null"), PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "rerank@30" in done.stdout
 
 
 def test_without_a_command_the_help_is_shown(home: Path) -> None:

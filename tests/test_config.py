@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from evalkit.config import build_plan, build_sinks, compose_config, folder_of
+from evalkit.config import build_plan, build_sinks, compose_config, folder_of, reports_folder
 from evalkit.errors import ConfigError
 from evalkit.result import Expectation
 from evalkit.types import Metric
@@ -97,6 +99,11 @@ def test_unknown_names_are_answered_with_the_known_ones(overrides: list[str], wh
         (["dataset.limit=0"], "expected a positive number of queries"),
         (["executor.chunk_size=0"], "expected a positive number of items"),
         (["embedder.pooling=max"], "known are cls and mean"),
+        (["retrieval.exclude_self=no"], "retrieval.exclude_self is 'no'; expected true or false"),
+        (["executor=null"], "executor cannot be null; its options are: local"),
+        (["expectation=null"], "expectation cannot be null"),
+        (["dataset.filters=abc"], "filters is 'abc'"),
+        (["vector_store=server", "vector_store.timeout_s=abc"], "timeout_s"),
         (["embedder._target_=evalkit.models.onnx.Nothing"], "evalkit.models.onnx.Nothing"),
     ],
 )
@@ -105,6 +112,28 @@ def test_impossible_values_are_one_message(overrides: list[str], what: str) -> N
         build_plan(compose_config(overrides))
     assert what in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def readme_overrides() -> list[list[str]]:
+    """Every evalkit command of the README, as a shell splits it, paths and servers made up."""
+    text = (CONF.parent / "README.md").read_text()
+    found = re.findall(r"^(?:evalkit run|make eval ARGS=\")\s*([^\"#\n]+)", text, flags=re.M)
+    return [[part for part in shlex.split(line) if not part.startswith("-") and part != "job"] for line in found]
+
+
+@pytest.mark.parametrize("overrides", readme_overrides(), ids=" ".join)
+def test_every_command_of_the_readme_composes_and_builds(overrides: list[str]) -> None:
+    assert build_plan(filled(overrides)).top_ks
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(readme_overrides()) >= 6
+
+
+@pytest.mark.parametrize("value", ["null", "5"])
+def test_the_reports_folder_must_be_one(value: str) -> None:
+    with pytest.raises(ConfigError, match="expected a folder"):
+        reports_folder(compose_config([f"reports_dir={value}"]))
 
 
 def test_a_sink_can_be_switched_off() -> None:

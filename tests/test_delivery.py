@@ -57,6 +57,13 @@ def test_publishers_see_the_complete_folder_even_when_one_of_them_fails(result: 
     assert (healthy.folder / f"{id(writer)}").is_file()
 
 
+def test_even_a_bug_in_one_publisher_does_not_silence_the_others(result: EvalResult, tmp_path: Path) -> None:
+    healthy = Recording(True)
+    with pytest.raises(ZeroDivisionError):
+        deliver(result, {"a": Recording(True, ZeroDivisionError()), "b": healthy}, tmp_path / "reports")
+    assert healthy.run_id == result.run_id
+
+
 def test_two_results_of_one_second_both_survive(result: EvalResult, tmp_path: Path) -> None:
     sink = Recording(publishes=False)
     first = deliver(result, {"a": sink}, tmp_path / "reports")

@@ -206,6 +206,35 @@ def test_the_query_itself_is_left_out_before_the_cutoff(write_beir: BeirWriter) 
     assert {len(ranking) for ranking in rankings(left_out, "dense").values()} == {10}
 
 
+def test_documents_that_tie_at_the_cut_are_chosen_by_id_in_any_order_of_the_file(write_beir: BeirWriter) -> None:
+    """120 equal notes, of which 10 fit: always the first by id, whatever the engine returns first."""
+    documents = {f"same{number:03}": "see the attachment" for number in range(120)}
+    documents |= {f"other{number}": f"word{number}" for number in range(20)}
+    for name, texts in (("forward", documents), ("backward", dict(reversed(documents.items())))):
+        folder = write_beir(texts, {"q": "attachment"}, [("q", "same003", 1)], folder=name)
+        result = evaluate(plan_of(beir(folder)))
+        assert rankings(result, "dense")["q"] == tuple(f"same{number:03}" for number in range(10))
+
+
+def test_a_cutoff_deeper_than_the_reranked_part_is_measured_in_full(write_beir: BeirWriter) -> None:
+    """The second relevant document stands at rank 20 of 30: recall@25 is 1, though only 10 are reranked."""
+    documents = {f"d{number:02}": "alpha " * (31 - number) + "beta " * number for number in range(1, 31)}
+    folder = write_beir(documents, {"q": "alpha"}, [("q", "d01", 1), ("q", "d20", 1)])
+    reranker = FunctionReranker()
+    result = evaluate(plan_of(beir(folder), reranker=reranker, metrics=parse_metrics(["recall@5", "recall@25"])))
+    assert reranker.pairs == 10
+    assert rankings(result, "dense")["q"].index("d20") == 19
+    assert result.metrics["rerank@10"][Metric("recall", 25)] == 1.0
+    assert result.candidates["q"][10].rerank_score is None
+
+
+def test_a_query_that_is_left_out_makes_room_for_no_more_than_there_is(write_beir: BeirWriter) -> None:
+    texts = {f"t{number}": f"alpha{number} beta" for number in range(10)}
+    folder = write_beir(texts, texts, [(f"t{number}", f"t{(number + 1) % 10}", 1) for number in range(10)])
+    with pytest.raises(ConfigError, match="larger than the corpus of 9"):
+        evaluate(plan_of(beir(folder), exclude_self=True))
+
+
 def test_truncated_pairs_are_counted(folder: Path) -> None:
     """A question has 6 words, a note 9: 15 in all."""
     assert evaluate(plan_of(beir(folder), reranker=FunctionReranker(max_length=15))).scoring.truncated == 0
@@ -267,6 +296,13 @@ def test_a_store_that_keeps_vectors_is_filled_once_and_resumed(folder: Path) -> 
     assert result.computed["documents"] == 36 - 14
     assert evaluate(plan_of(beir(folder), store=store)).computed["documents"] == 0
     assert result.candidates == evaluate(plan_of(beir(folder))).candidates
+
+
+def test_vectors_that_the_cache_holds_are_not_computed_again_for_another_store(folder: Path) -> None:
+    cache, embedder = DictCache(), WordEmbedder()
+    evaluate(plan_of(beir(folder), cache=cache))
+    result = evaluate(plan_of(beir(folder), cache=cache, store=PersistentStore(), embedder=embedder))
+    assert (embedder.texts, result.computed["documents"]) == (0, 0)
 
 
 def test_pairs_are_handed_over_longest_first(write_beir: BeirWriter) -> None:

@@ -20,12 +20,13 @@ def test_credentials_in_urls_are_cut_out() -> None:
     assert without_credentials(config) == {"sinks": [{"uri": "postgresql://db.example/x"}], "plain": "a@b", "n": 3}
 
 
+def test_passwords_with_odd_signs_and_tokens_in_queries_are_cut_out() -> None:
+    assert without_credentials("http://user:p@ss@host:9/x") == "http://host:9/x"
+    assert without_credentials("http://host/?token=s3&x=1") == "http://host/?***"
+    assert without_credentials("what is this?") == "what is this?"
+
+
 def test_values_of_secret_keys_are_masked_but_names_of_variables_are_not() -> None:
-    config = {"api_key": "s3", "apiKey": "s3", "token": "s3", "api_key_env": "QDRANT_API_KEY", "token_budget": 2048}
-    assert without_credentials(config) == {
-        "api_key": "***",
-        "apiKey": "***",
-        "token": "***",
-        "api_key_env": "QDRANT_API_KEY",
-        "token_budget": 2048,
-    }
+    secrets = dict.fromkeys(["api_key", "apiKey", "token", "access_key", "db_password"], "s3")
+    plain = {"api_key_env": "QDRANT_API_KEY", "token_budget": 2048}
+    assert without_credentials({**secrets, **plain}) == {**dict.fromkeys(secrets, "***"), **plain}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from evalkit.errors import ModelError
@@ -48,7 +49,11 @@ def derive(candidates: Candidates, system: System) -> Run:
 
 def count_ties(candidates: Candidates) -> int:
     """Candidates whose rerank score equals that of another candidate of the same query."""
-    return sum(len(found) - len({candidate.rerank_score for candidate in found}) for found in candidates.values())
+    total = 0
+    for found in candidates.values():
+        sizes = Counter(candidate.rerank_score for candidate in found if candidate.rerank_score is not None)
+        total += sum(size for size in sizes.values() if size > 1)
+    return total
 
 
 def _by_score(candidate: Candidate) -> tuple[float, int, str]:

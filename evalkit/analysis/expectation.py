@@ -9,6 +9,9 @@ from evalkit.errors import ConfigError
 from evalkit.result import Comparison, Expectation, Verdict
 from evalkit.types import Metric
 
+EPSILON_POINTS = 1e-9
+"""A gain this close to an edge of the band lies on it: 0.2 - 0.02 is not 0.18 in floating point."""
+
 
 def check_sweep(
     top_ks: Sequence[int], metrics: Sequence[Metric], expectation: Expectation, n_documents: int | None = None
@@ -19,7 +22,7 @@ def check_sweep(
         top_ks: The stage-1 top-k values.
         metrics: The metrics that will be computed.
         expectation: What will be judged.
-        n_documents: Size of the corpus; None before it is known.
+        n_documents: Documents that a query can find; None before it is known.
 
     Raises:
         ConfigError: A top-k is below 1 or repeated, the decision top-k or metric is not part of the
@@ -51,7 +54,9 @@ def judge(comparison: Comparison, expectation: Expectation) -> Verdict:
     No interval is computed here, so the verdict never claims to be conclusive.
     """
     gain, low, high = comparison.delta_points, expectation.min_points, expectation.max_points
-    status: Literal["below", "met", "above"] = "below" if gain < low else "above" if gain > high else "met"
+    status: Literal["below", "met", "above"] = (
+        "below" if gain < low - EPSILON_POINTS else "above" if gain > high + EPSILON_POINTS else "met"
+    )
     return Verdict(
         expectation=expectation,
         status=status,

@@ -19,11 +19,9 @@ from evalkit.types import Metric, PerQuery, Qrels, Run
 
 JUDGED_CUTOFF = 5
 
-KNOWN = (
-    "hits", "hit_rate", "precision", "recall", "f1", "r-precision", "mrr", "map",
-    "dcg", "dcg_burges", "ndcg", "ndcg_burges", "bpref", "rbp",
-)  # fmt: skip
-"""Names that ranx computes; a test compares them with ranx's own list."""
+KNOWN = ("hit_rate", "precision", "recall", "f1", "r-precision", "mrr", "map", "ndcg", "ndcg_burges", "rbp")
+"""ranx's metrics that lie in [0, 1], so that points mean something. Its bpref is left out: it is no number where no
+document is judged non-relevant."""
 
 
 def parse_metrics(texts: Sequence[str]) -> tuple[Metric, ...]:
@@ -41,8 +39,8 @@ def parse_metrics(texts: Sequence[str]) -> tuple[Metric, ...]:
             near = difflib.get_close_matches(name, KNOWN, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ConfigError(f"unknown metric {name!r}.{hint} Known: {', '.join(KNOWN)}")
-        if name == "rbp" and not persistence:
-            raise ConfigError("rbp needs a persistence; write rbp.95 for 0.95")
+        if name == "rbp" and not int(persistence):
+            raise ConfigError("rbp.0 looks at nothing; write rbp.95 for a persistence of 0.95")
         if metrics.count(metric) > 1:
             raise ConfigError(f"metric {metric} is configured twice; keep one")
     return metrics

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from evalkit.data.files import find, lines
 from evalkit.data.judgments import read_judgments
 from evalkit.data.selection import Selection, assemble
-from evalkit.errors import DataError
+from evalkit.errors import ConfigError, DataError
 from evalkit.types import Dataset, Document, Query
 
 Entry = TypeVar("Entry", Document, Query)
@@ -31,16 +31,18 @@ class BeirFolder:
         path: str,
         name: str | None,
         split: str,
-        filters: Mapping[str, Any],
+        filters: Mapping[str, Any] | None,
         limit: int | None,
         seed: int,
-        corpus_filter: Mapping[str, Any],
+        corpus_filter: Mapping[str, Any] | None,
         on_dangling: Literal["error", "keep"],
     ) -> None:
-        self._folder = Path(path)
+        self._folder = Path(path).expanduser()
+        if not isinstance(name, str | None):
+            raise ConfigError(f"dataset.name is {name!r}; expected a word, or null for the folder's name")
         self._name = name or self._folder.resolve().name
         self._split = split
-        self._selection = Selection(filters, limit, seed, corpus_filter, on_dangling)
+        self._selection = Selection(filters or {}, limit, seed, corpus_filter or {}, on_dangling)
 
     def load(self) -> Dataset:
         """Read, check and select.
@@ -78,6 +80,8 @@ def _object(line: str) -> dict[str, Any]:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"not JSON ({error.msg}, column {error.colno}); expected one object per line") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError("a number is too long or the nesting too deep to be read; mend this line") from error
     if not isinstance(value, dict):
         raise DataError(f"a JSON {type(value).__name__}; expected an object with _id and text")
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -46,7 +47,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(
             f"not UTF-8 (byte 0x{error.object[error.start]:02x}); convert the file to UTF-8", path, number
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot be read after line {number}: {error}", path) from error
 
 

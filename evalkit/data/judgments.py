@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.data.files import lines
 from evalkit.errors import DataError
+
+_GRADE = re.compile(r"[+-]?[0-9]{1,6}(\.0+)?")
+_LONGEST_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ def read_judgments(path: Path) -> Judgments:
     """Read qrels: ``query document grade`` or ``query iteration document grade``.
 
     Columns are separated by tabs (ids may then hold spaces) or, in a file without tabs, by white
-    space. A first row whose last column is no number is the header.
+    space. A first row whose last column holds no digit is the header.
 
     Raises:
         DataError: No row at all, a row of another width, a grade that is no whole number, an empty
@@ -47,7 +51,7 @@ def read_judgments(path: Path) -> Judgments:
                 raise DataError(
                     f"{width} columns; expected 3 (query-id, corpus-id, score) or 4 (TREC qrels)", path, number
                 )
-            if not _is_number(row[-1]):
+            if not any(character.isdigit() for character in row[-1]):
                 continue
         if len(row) != width:
             raise DataError(f"{len(row)} columns; the rows before have {width}", path, number)
@@ -73,15 +77,9 @@ def read_judgments(path: Path) -> Judgments:
     return Judgments(path, grades, seen, repeated)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _grade(text: str, path: Path, number: int) -> int:
-    if not _is_number(text) or not float(text).is_integer():
-        raise DataError(f"grade {text!r} is not a whole number; expected 0, 1, 2, ...", path, number)
+    if not _GRADE.fullmatch(text):
+        # Judgments are short; what is longer may be a text that slipped into the wrong column.
+        found = repr(text) if len(text) <= _LONGEST_SHOWN else f"a text of {len(text)} characters"
+        raise DataError(f"the grade is {found}; expected a whole number such as 0, 1, 2", path, number)
     return int(float(text))

@@ -11,12 +11,16 @@ from typing import Any, Literal, TypeVar
 
 from evalkit.data.judgments import Judgments
 from evalkit.errors import ConfigError, DataError
-from evalkit.types import Attributes, Dataset, Document, Qrels, Query
+from evalkit.types import Attributes, Dataset, Document, Qrels, Query, as_list
 
 Entry = TypeVar("Entry", Document, Query)
 
 Filters = Mapping[str, Any]
 """metadata key -> the value, or the list of values, to keep."""
+
+
+LONGEST_SHOWN = 24
+"""Characters of a metadata value that a message may quote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,13 @@ class Selection:
     on_dangling: Literal["error", "keep"] = "error"
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"limit is {self.limit}; expected a positive number of queries, or null for all")
+        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
+            raise ConfigError(f"limit is {self.limit!r}; expected a positive number of queries, or null for all")
+        if type(self.seed) is not int:
+            raise ConfigError(f"seed is {self.seed!r}; expected a whole number")
+        for name, filters in (("filters", self.filters), ("corpus_filter", self.corpus_filter)):
+            if not isinstance(filters, Mapping):
+                raise ConfigError(f"{name} is {filters!r}; expected metadata and values, such as {{lang: de}}")
         if self.on_dangling not in ("error", "keep"):
             raise ConfigError(f"on_dangling is {self.on_dangling!r}; expected error or keep")
 
@@ -90,19 +99,33 @@ def _has_positive(grades: Mapping[str, int]) -> bool:
 
 def _matches(metadata: Attributes, filters: Filters) -> bool:
     return all(
-        key in metadata and metadata[key] in (value if isinstance(value, list) else [value])
+        any(_same(found, wanted) for found in as_list(metadata.get(key, [])) for wanted in as_list(value))
         for key, value in filters.items()
     )
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Equal and of one type: ``true`` is not 1, ``"2020"`` is not 2020."""
+    return type(found) is type(wanted) and bool(found == wanted)
 
 
 def _filtered(entries: tuple[Entry, ...], filters: Filters, option: str, name: str) -> tuple[Entry, ...]:
     kept = tuple(entry for entry in entries if _matches(entry.metadata, filters))
     if kept or not entries:
         return kept
-    seen = {
-        key: sorted({str(entry.metadata[key]) for entry in entries if key in entry.metadata})[:10] for key in filters
-    }
+    seen = {key: _values_of(entries, key) for key in filters}
     raise DataError(f"dataset {name!r}: {option} {dict(filters)} matches nothing; found {seen}")
+
+
+def _values_of(entries: Sequence[Entry], key: str) -> list[Any]:
+    """Some values of a metadata key, for a message; a long one might be a text and is left out."""
+    values = {
+        repr(value): value
+        for entry in entries
+        for value in as_list(entry.metadata.get(key, []))
+        if len(repr(value)) <= LONGEST_SHOWN
+    }
+    return [values[text] for text in sorted(values)[:10]]
 
 
 def _sample(queries: Sequence[Query], selection: Selection) -> tuple[Query, ...]:

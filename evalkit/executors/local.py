@@ -21,8 +21,8 @@ class LocalExecutor:
     """
 
     def __init__(self, chunk_size: int) -> None:
-        if chunk_size < 1:
-            raise ConfigError(f"executor.chunk_size is {chunk_size}; expected a positive number of items")
+        if type(chunk_size) is not int or chunk_size < 1:
+            raise ConfigError(f"executor.chunk_size is {chunk_size!r}; expected a positive number of items")
         self._chunk_size = chunk_size
 
     def map(

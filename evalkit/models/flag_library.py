@@ -15,6 +15,8 @@ import numpy as np
 
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Batch, Rows, in_batches
+from evalkit.models.checks import text, unfit, whole_number
+from evalkit.models.limits import SHORTEST_MAX_LENGTH, refuse_too_long
 from evalkit.models.weights import Weights
 from evalkit.types import Fingerprint
 
@@ -27,7 +29,7 @@ Tokens: TypeAlias = dict[str, list[int]]
 """One item as a tokenizer returns it: ``input_ids`` and its companions."""
 
 _DTYPES = ("float32", "float16", "bfloat16")
-_SHORTEST_MAX_LENGTH = 32
+_FILES_READ = ("config.json", "tokenizer.json", "*.safetensors", "*.bin")
 _NAMES_SHOWN = 5
 
 
@@ -63,14 +65,20 @@ class FlagLibrary:
             raise ConfigError(f"dtype is {self.dtype!r}; known are {', '.join(_DTYPES)}")
         if self.device == "cpu":
             _refuse_half_on_cpu(self.dtype)
-        if self.max_length < _SHORTEST_MAX_LENGTH:
-            raise ConfigError(f"max_length is {self.max_length}; it must be {_SHORTEST_MAX_LENGTH} or more")
-        if self.token_budget < 1:
-            raise ConfigError(f"token_budget is {self.token_budget}; give a positive number of tokens")
+        if not isinstance(self.weights, Weights):
+            raise unfit(self.role, "weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
+        text(self.role, "device", self.device, or_null=True)
+        whole_number(self.role, "max_length", self.max_length, SHORTEST_MAX_LENGTH)
+        whole_number(self.role, "token_budget", self.token_budget, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         # Loaded weights stay where they are; a copy in another process loads its own.
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def role(self) -> Literal["embedder", "reranker"]:
+        """Whose model it is; errors name it."""
+        return "reranker" if self.class_name == "FlagReranker" else "embedder"
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -110,7 +118,7 @@ class FlagLibrary:
         """FlagEmbedding's object, its model on the device, in the number format and ready to infer."""
         import torch
 
-        folder = self.weights.locate()
+        folder = self._folder
         with _quiet():
             import FlagEmbedding
 
@@ -121,13 +129,12 @@ class FlagLibrary:
                 )
             except (OSError, ValueError) as error:
                 raise ModelError(f"{folder} cannot be loaded as {self.class_name}: {error}") from error
-        self._refuse_too_long(library.tokenizer)
         library.model.to(device=self.torch_device, dtype=getattr(torch, self.dtype)).eval()
         return library
 
     @cached_property
     def _lone_tokenizer(self) -> Any:
-        folder = self.weights.locate()
+        folder = self._folder
         with _quiet():
             from transformers import AutoTokenizer
 
@@ -135,15 +142,14 @@ class FlagLibrary:
                 tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
             except (OSError, ValueError) as error:
                 raise ModelError(f"{folder} has no tokenizer that can be loaded: {error}") from error
-        self._refuse_too_long(tokenizer)
         return tokenizer
 
-    def _refuse_too_long(self, tokenizer: Any) -> None:
-        if self.max_length > tokenizer.model_max_length:
-            raise ConfigError(
-                f"max_length is {self.max_length}, but the tokenizer of the model says that it reads "
-                f"{tokenizer.model_max_length} tokens (model_max_length)"
-            )
+    @cached_property
+    def _folder(self) -> Path:
+        folder = self.weights.locate()
+        self.weights.vouch(*(path.name for pattern in _FILES_READ for path in sorted(folder.glob(pattern))))
+        refuse_too_long(self.role, self.max_length, folder)
+        return folder
 
     def run(self, items: Sequence[Tokens], batch_drift: float, forward: Callable[[Any], torch.Tensor]) -> Rows:
         """Run tokenised items through the model.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Rows
+from evalkit.models.checks import boolean, text
 from evalkit.models.onnx_graph import OnnxGraph
 from evalkit.models.weights import Weights
 from evalkit.ports import Pair, Vectors
@@ -56,7 +57,10 @@ class OnnxEmbedder:
     ) -> None:
         if pooling not in ("cls", "mean"):
             raise ConfigError(f"pooling is {pooling!r}; known are cls and mean")
-        self._graph = OnnxGraph(weights, file, max_length, threads, token_budget)
+        boolean("embedder", "normalize", normalize)
+        text("embedder", "query_prompt", query_prompt)
+        text("embedder", "document_prompt", document_prompt)
+        self._graph = OnnxGraph("embedder", weights, file, max_length, threads, token_budget)
         self._pooling = pooling
         self._normalize = normalize
         self._query_prompt = query_prompt
@@ -137,7 +141,7 @@ class OnnxReranker:
     """
 
     def __init__(self, weights: Weights, file: str, max_length: int, threads: int | None, token_budget: int) -> None:
-        self._graph = OnnxGraph(weights, file, max_length, threads, token_budget)
+        self._graph = OnnxGraph("reranker", weights, file, max_length, threads, token_budget)
 
     @property
     def fingerprint(self) -> Fingerprint:

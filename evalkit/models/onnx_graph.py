@@ -10,14 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.errors import ConfigError, ModelError
+from evalkit.errors import ModelError
 from evalkit.models.batching import Batch, Rows, in_batches
+from evalkit.models.checks import text, unfit, whole_number
+from evalkit.models.limits import SHORTEST_MAX_LENGTH, nearest, refuse_too_long
 from evalkit.models.weights import Weights
 from evalkit.types import Fingerprint
 
@@ -32,7 +34,6 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _INT8_OPERATORS = (b"DynamicQuantize", b"QuantizeLinear", b"MatMulInteger", b"QLinearMatMul")
 _INT8_INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512bw", "avx2", "i8mm", "asimddp")
 _PAD_TOKENS = ("[PAD]", "<pad>")
-_SHORTEST_MAX_LENGTH = 32
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class OnnxGraph:
     one batch after the other on both, and the numbers do not depend on the number of threads.
 
     Args:
+        role: Whose graph it is; errors name it.
         weights: The folder that holds the graph and ``tokenizer.json``.
         file: The graph, relative to that folder.
         max_length: Tokens per item, special tokens included.
@@ -50,6 +52,7 @@ class OnnxGraph:
         token_budget: Tokens per batch, padding included.
     """
 
+    role: Literal["embedder", "reranker"]
     weights: Weights
     file: str
     max_length: int
@@ -57,12 +60,14 @@ class OnnxGraph:
     token_budget: int
 
     def __post_init__(self) -> None:
-        if self.max_length < _SHORTEST_MAX_LENGTH:
-            raise ConfigError(f"max_length is {self.max_length}; it must be {_SHORTEST_MAX_LENGTH} or more")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"threads is {self.threads}; give a positive number, or null for all cores")
-        if self.token_budget < 1:
-            raise ConfigError(f"token_budget is {self.token_budget}; give a positive number of tokens")
+        if not isinstance(self.weights, Weights):
+            raise unfit(self.role, "weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
+        text(self.role, "file", self.file)
+        if PurePath(self.file).is_absolute() or ".." in PurePath(self.file).parts:
+            raise unfit(self.role, "file", self.file, "a path inside the weights' folder, such as onnx/model.onnx")
+        whole_number(self.role, "max_length", self.max_length, SHORTEST_MAX_LENGTH)
+        whole_number(self.role, "threads", self.threads, 1, or_null=True)
+        whole_number(self.role, "token_budget", self.token_budget, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         # A loaded session cannot travel to another process; the copy there loads its own.
@@ -97,9 +102,7 @@ class OnnxGraph:
         """The tokenizer, with the truncation and padding of its file switched off."""
         from tokenizers import Tokenizer
 
-        path = self._path.parent / "tokenizer.json"
-        if not path.is_file():
-            path = self.weights.locate() / "tokenizer.json"
+        path = nearest("tokenizer.json", self._path.parent, self.weights.locate())
         try:
             tokenizer = Tokenizer.from_file(str(path))
         # The library raises plain Exception.
@@ -151,9 +154,13 @@ class OnnxGraph:
 
     @cached_property
     def _path(self) -> Path:
-        path = self.weights.locate() / self.file
+        folder = self.weights.locate()
+        path = folder / self.file
         if not path.is_file():
             raise ModelError(f"there is no file {path}; file must name an ONNX graph in the weights' folder")
+        read = path, nearest("tokenizer.json", path.parent, folder)
+        self.weights.vouch(*(file.relative_to(folder).as_posix() for file in read))
+        refuse_too_long(self.role, self.max_length, path.parent, folder)
         return path
 
     @cached_property

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
-from pathlib import Path
-from typing import Protocol
+from pathlib import Path, PurePath
+from typing import Protocol, runtime_checkable
 
 from evalkit.errors import ConfigError, ModelError
+from evalkit.models.checks import text, unfit
 
 _COMMIT_LENGTH = 40
-_MODEL_FILES = {".bin", ".data", ".json", ".model", ".onnx", ".onnx_data", ".pt", ".safetensors", ".txt"}
+# What no backend here reads; any other file counts, since ONNX names its external data as it likes.
+_LEFT_OUT_SUFFIXES = {
+    *(".md", ".pdf", ".rst"),  # documentation
+    *(".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp"),  # images
+    *(".cache", ".lock"),  # traces of downloads
+    *(".h5", ".mlmodel", ".msgpack", ".ot", ".tflite"),  # TensorFlow, Core ML, Flax, Rust
+}
+_LEFT_OUT_NAMES = {".cache", ".ds_store", "license", "notice", "readme"}
 _UNREAD_FILES = ("*.h5", "*.md", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "assets/*", "imgs/*")
 
 
+@runtime_checkable
 class Weights(Protocol):
     """A folder of weights, tokenizer and configuration files."""
 
@@ -25,6 +35,17 @@ class Weights(Protocol):
 
         Raises:
             ModelError: The files are missing or not those that were asked for.
+        """
+        ...
+
+    def vouch(self, *files: str) -> None:
+        """Refuse a file that is read although neither a check nor ``identity`` covers it.
+
+        Args:
+            files: Names relative to the folder, with forward slashes.
+
+        Raises:
+            ConfigError: One of them is not covered.
         """
         ...
 
@@ -41,13 +62,19 @@ class CarrierWeights:
         distribution: Name of the package on the index.
         version: The version that carries these files.
         folder: Their folder, relative to where packages are installed.
-        sha256: file name -> its SHA-256, for every file that is read.
+        sha256: file name -> its SHA-256, for every file that numbers depend on.
     """
 
     distribution: str
     version: str
     folder: str
     sha256: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for name in ("distribution", "version", "folder"):
+            text("weights", name, getattr(self, name))
+        if not isinstance(self.sha256, Mapping) or not self.sha256:
+            raise unfit("weights", "sha256", self.sha256, "the SHA-256 of every file that is read, by file name")
 
     def locate(self) -> Path:
         """The folder inside the package, after each file's SHA-256 was checked.
@@ -77,6 +104,19 @@ class CarrierWeights:
                 )
         return folder
 
+    def vouch(self, *files: str) -> None:
+        """Refuse files without a digest.
+
+        Raises:
+            ConfigError: A file has none.
+        """
+        missing = [name for name in files if name not in self.sha256]
+        if missing:
+            raise ConfigError(
+                f"weights argument sha256 has no digest of {', '.join(missing)}, read from {self.distribution}/"
+                f"{self.folder}; expected one for every file that is read (sha256sum FILE prints it)"
+            )
+
     def identity(self) -> str:
         """Package, version, folder and one digest over the files' SHA-256."""
         listing = "\n".join(f"{name} {digest}" for name, digest in sorted(self.sha256.items()))
@@ -94,6 +134,10 @@ class FolderWeights:
 
     path: str | Path
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, Path):
+            text("weights", "path", self.path)
+
     def locate(self) -> Path:
         """The folder.
 
@@ -105,10 +149,23 @@ class FolderWeights:
             raise ModelError(f"there is no folder {folder}; weights.path must name one with model files")
         return folder
 
+    def vouch(self, *files: str) -> None:
+        """Refuse files that do not count for the identity.
+
+        Raises:
+            ConfigError: Such as documentation, or what lies in a folder named ``.cache``.
+        """
+        for name in files:
+            if any(_is_left_out(part) for part in PurePath(name).parts):
+                raise ConfigError(
+                    f"{name} cannot be read as part of a model: the identity of {self.path} leaves files "
+                    "of this kind out; rename it, or let weights.path name the folder that holds it"
+                )
+
     def identity(self) -> str:
-        """SHA-256 over name and content of the weight, tokenizer and configuration files."""
+        """SHA-256 over name and content of every file, but for documentation, images and the like."""
         folder = self.locate()
-        files = sorted(path for path in folder.rglob("*") if path.suffix in _MODEL_FILES and path.is_file())
+        files = sorted(_counted_files(folder))
         if not files:
             raise ModelError(f"{folder} holds no model file; expected such as config.json, model.safetensors")
         listing = "\n".join(f"{path.relative_to(folder).as_posix()} {_sha256(path)}" for path in files)
@@ -130,6 +187,10 @@ class HubWeights:
     ignore: Sequence[str] = _UNREAD_FILES
 
     def __post_init__(self) -> None:
+        text("weights", "repo", self.repo)
+        text("weights", "revision", self.revision)
+        if isinstance(self.ignore, str) or not isinstance(self.ignore, Sequence):
+            raise unfit("weights", "ignore", self.ignore, "a list of patterns, such as [onnx/*]")
         if not self.revision:
             raise ConfigError(f"the revision of {self.repo} is empty; name a commit, or a branch such as main")
 
@@ -153,21 +214,36 @@ class HubWeights:
             ) from error
         return Path(folder)
 
+    def vouch(self, *files: str) -> None:
+        """Nothing to refuse: a commit covers every file of its snapshot."""
+
     def identity(self) -> str:
         """The repository and the commit; a branch or tag is resolved, which needs the snapshot."""
         named = len(self.revision) == _COMMIT_LENGTH and set(self.revision) <= set("0123456789abcdef")
         return f"{self.repo}@{self.revision if named else self.locate().name}"
 
 
+def _counted_files(folder: Path) -> Iterator[Path]:
+    # Not rglob, which passes by a folder that is a link.
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _is_left_out(name)]
+        yield from (path for name in files if not _is_left_out(name) and (path := Path(parent, name)).is_file())
+
+
+def _is_left_out(name: str) -> bool:
+    lower = name.lower()
+    return lower in _LEFT_OUT_NAMES or lower.startswith(".git") or PurePath(lower).suffix in _LEFT_OUT_SUFFIXES
+
+
 def _sha256(path: Path) -> str:
     try:
         state = path.stat()
+        return _sha256_of_state(path, state.st_size, state.st_mtime_ns)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    return _sha256_of_state(path, state.st_size, state.st_mtime_ns)
 
 
-@lru_cache(maxsize=256)
+@cache
 def _sha256_of_state(path: Path, _size: int, _modified_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

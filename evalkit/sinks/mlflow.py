@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,13 +60,17 @@ class MlflowSink:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self._create_database_folder()
+        # It warns of each repeated request with the whole URL, whatever that holds.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         try:
+            self._create_database_folder()
             client = MlflowClient(tracking_uri=self._uri)
             self._log(client, self._experiment_id(client), result, folder)
-        except MlflowException as error:
+        # ImportError: the driver of a database is missing.
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             raise SinkError(
                 f"MLflow at {without_credentials(self._uri)} did not take the result: {_first_line(error)}. The "
                 f"result is complete in {folder}; start the server, or set sinks.mlflow=null"
@@ -88,21 +93,27 @@ class MlflowSink:
         )
 
     def _log(self, client: MlflowClient, experiment: str, result: EvalResult, folder: Path) -> None:
+        started = int(datetime.fromisoformat(result.provenance.created).timestamp() * 1000)
+        parent_id = client.create_run(experiment, started, _parent_tags(result), result.run_id).info.run_id
+        try:
+            self._fill(client, experiment, parent_id, result, folder)
+        except BaseException:
+            client.set_terminated(parent_id, "FAILED")
+            raise
+        client.set_terminated(parent_id)
+
+    def _fill(self, client: MlflowClient, experiment: str, parent_id: str, result: EvalResult, folder: Path) -> None:
         now = int(time.time() * 1000)
-        parent = client.create_run(experiment, now, tags=_parent_tags(result), run_name=result.run_id)
-        parent_id = parent.info.run_id
         _log_params(client, parent_id, dict(_flat(result.provenance.config)))
         client.log_batch(parent_id, metrics=_parent_metrics(result, now))
         client.log_inputs(parent_id, datasets=[_dataset_input(result)])
         for system in result.systems:
-            child = client.create_run(
-                experiment, now, tags={**_tags(result), "mlflow.parentRunId": parent_id}, run_name=system.name
-            )
-            _log_params(client, child.info.run_id, _child_params(result, system))
-            client.log_batch(child.info.run_id, metrics=_child_metrics(result, system, now))
-            client.set_terminated(child.info.run_id)
+            tags = {**_tags(result), "mlflow.parentRunId": parent_id}
+            child_id = client.create_run(experiment, now, tags, system.name).info.run_id
+            _log_params(client, child_id, _child_params(result, system))
+            client.log_batch(child_id, metrics=_child_metrics(result, system, now))
+            client.set_terminated(child_id)
         client.log_artifacts(parent_id, str(folder))
-        client.set_terminated(parent_id)
 
 
 def metric_name(metric: Metric) -> str:
@@ -145,7 +156,7 @@ def _parent_metrics(result: EvalResult, now: int) -> list[LoggedMetric]:
             ("_headroom_points", found.headroom_points),
         ):
             logged.append(LoggedMetric(name + suffix, value, now, found.top_k))
-    return [*logged, LoggedMetric("expected_gain_points", result.verdict.delta_points, now, 0)]
+    return [*logged, LoggedMetric("gain_points", result.verdict.delta_points, now, 0)]
 
 
 def _child_metrics(result: EvalResult, system: System, now: int) -> list[LoggedMetric]:

@@ -81,6 +81,14 @@ def notes(result: EvalResult) -> list[str]:
     found = list(dataset.warnings)
     if dataset.dangling:
         found.append(f"{len(dataset.dangling)} relevant documents are not in the corpus; they count as never found")
+    decision = result.verdict.expectation.metric
+    idle = [system.name for system in result.systems if system.top_k and system.top_k <= (decision.cutoff or 0)]
+    if idle:
+        found.append(f"{', '.join(idle)} cannot change {decision}: its top {decision.cutoff} keeps the same documents")
+    open_ended = [str(metric) for metric in result.metrics["dense"] if metric.cutoff is None]
+    if open_ended:
+        depth = max(map(len, result.candidates.values()))
+        found.append(f"{', '.join(open_ended)}: over the {depth} retrieved documents, not the whole corpus")
     if dataset.unjudged:
         found.append(f"{len(dataset.unjudged)} selected queries are unjudged and were not evaluated")
     if dataset.without_positives:

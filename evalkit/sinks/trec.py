@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
 from evalkit.types import Run
 
-_ENCODED = {ord(character): quote(character) for character in "% \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0"}
+_SPACE_OR_PERCENT = re.compile(r"[\s%]")
 
 
 def format_run(run: Run) -> Iterator[str]:
@@ -22,4 +23,4 @@ def format_run(run: Run) -> Iterator[str]:
 
 
 def _encode(identifier: str) -> str:
-    return identifier.translate(_ENCODED)
+    return _SPACE_OR_PERCENT.sub(lambda found: quote(found[0]), identifier)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -52,6 +52,10 @@ class Collection(Protocol):
 
     def nearest(self, vectors: Vectors, limit: int) -> list[list[Hit]]:
         """The exact nearest documents of one batch of queries."""
+        ...
+
+    def vectors(self, points: Sequence[UUID]) -> Mapping[UUID, Sequence[float]]:
+        """The stored vectors of those of ``points`` that it holds."""
         ...
 
     def close(self) -> None:
@@ -168,6 +172,42 @@ class ExactStore(ABC):
                 "fewer; check that all of its shards are active and that nothing else changes it meanwhile"
             )
         return found
+
+    def vectors(self, doc_ids: Sequence[str]) -> Vectors:
+        """The stored vectors, one row per document, in the order of ``doc_ids``.
+
+        Args:
+            doc_ids: Document ids; one that is repeated gets a row each time.
+
+        Returns:
+            Shape (len(doc_ids), dimension), equal to what was added to the bit.
+
+        Raises:
+            StoreError: No collection is open, nothing was added yet, a document is not there, the engine
+                failed or answered with something else.
+        """
+        collection = self._opened()
+        dimension = collection.dimension
+        if dimension is None:
+            raise StoreError(f"collection {self._name!r} is empty; add documents before reading their vectors")
+        wanted = [point_id(doc_id) for doc_id in doc_ids]
+        row = {point: index for index, point in enumerate(dict.fromkeys(wanted))}
+        points, rows, found = list(row), np.empty((len(row), dimension), np.float32), 0
+        for start in range(0, len(points), _IDS_PER_CALL):
+            for point, vector in collection.vectors(points[start : start + _IDS_PER_CALL]).items():
+                if point not in row or len(vector) != dimension:
+                    raise StoreError(
+                        f"collection {self._name!r} returned a vector that was not asked for, or not of dimension "
+                        f"{dimension}; it is damaged or not evalkit's: use another collection, or delete this one"
+                    )
+                rows[row[point]] = vector
+                found += 1
+        if found != len(points):
+            raise StoreError(
+                f"collection {self._name!r} lacks {len(points) - found} of {len(points)} documents whose vectors "
+                "are wanted; check that nothing else changes it meanwhile, then run again: they are added then"
+            )
+        return rows[[row[point] for point in wanted]]
 
     def close(self) -> None:
         """Let go of files, locks and connections; ``open`` works again afterwards."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from evalkit.errors import StoreError
 from evalkit.ports import Numbers
+from evalkit.stores.checks import checked_path
 
 _SCHEMA = 1
 _BUSY_S = 60.0
@@ -27,10 +28,13 @@ class SqliteCache:
 
     Args:
         path: The file; it is made, with its folder, at first use.
+
+    Raises:
+        ConfigError: The path is no path.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        self._path = checked_path("cache.path", path)
         self._connection: sqlite3.Connection | None = None
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Numbers]:
@@ -161,7 +165,12 @@ def _primary_code(error: sqlite3.Error) -> int:
 
 def _advice(error: sqlite3.Error) -> str:
     code = _primary_code(error)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if code == sqlite3.SQLITE_NOTADB:
+        return (
+            f"the cache is damaged, or this is another program's file ({error}); if evalkit wrote it, delete the file: "
+            "only speed is lost. If not, name another one with cache.path"
+        )
+    if code == sqlite3.SQLITE_CORRUPT:
         return f"the cache is damaged ({error}); delete the file: only speed is lost"
     if code == sqlite3.SQLITE_BUSY:
         return f"another process kept the cache locked for {_BUSY_S:.0f} s; wait for it, or stop it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 from uuid import UUID
 
 from evalkit.errors import StoreError
@@ -97,6 +97,13 @@ class ClientCollection:
             answers = self._client.query_batch_points(self._name, requests=requests)
         return [[_hit(self._name, point.payload, point.score) for point in answer.points] for answer in answers]
 
+    def vectors(self, points: Sequence[UUID]) -> dict[UUID, list[float]]:
+        with self._guard("reading vectors of"):
+            records = self._client.retrieve(
+                self._name, ids=[str(point) for point in points], with_payload=False, with_vectors=True
+            )
+        return {UUID(str(record.id)): _flat(record.vector) for record in records}
+
     def close(self) -> None:
         self._client.close()
 
@@ -112,6 +119,12 @@ def _dimension(name: str, info: CollectionInfo) -> int:
             "document by inner product (Dot); it is not evalkit's: set another vector_store.prefix"
         )
     return vectors.size
+
+
+def _flat(vector: object) -> list[float]:
+    """The numbers of one unnamed vector; anything else counts as none, which no dimension equals."""
+    flat = isinstance(vector, list) and all(isinstance(number, float | int) for number in vector)
+    return cast("list[float]", vector) if flat else []
 
 
 def _hit(name: str, payload: dict[str, object] | None, score: float) -> Hit:

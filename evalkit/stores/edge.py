@@ -14,6 +14,7 @@ from uuid import UUID
 from evalkit.errors import StoreError
 from evalkit.ports import Hit, Vectors
 from evalkit.stores.base import DOC_ID, ExactStore
+from evalkit.stores.checks import checked_path
 
 if TYPE_CHECKING:
     from qdrant_edge import EdgeShard
@@ -26,13 +27,16 @@ class EdgeStore(ExactStore):
 
     Args:
         path: Folder of the collections; each has its own folder and lock file there.
+
+    Raises:
+        ConfigError: The path is no path.
     """
 
     persistent = True
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(_BATCH)
-        self._path = Path(path)
+        self._path = checked_path("vector_store.path", path)
 
     def _connect(self, name: str) -> _EdgeCollection:
         return _EdgeCollection(self._path / name)
@@ -109,6 +113,11 @@ class _EdgeCollection:
         with self._engine() as shard:
             answers = shard.query_batch(QueryBatchRequest(requests))
         return [[_hit(self._folder, point.payload, point.score) for point in answer] for answer in answers]
+
+    def vectors(self, points: Sequence[UUID]) -> dict[UUID, list[float]]:
+        with self._engine() as shard:
+            records = shard.retrieve(list(points), with_payload=False, with_vector=True)
+            return {UUID(str(record.id)): record.vector or [] for record in records}
 
     def close(self) -> None:
         shard, self._shard = self._shard, None

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from evalkit.errors import ConfigError, StoreError
 from evalkit.ports import Vectors
 from evalkit.stores.base import ExactStore
+from evalkit.stores.checks import check_text, check_whole_number
 from evalkit.stores.client import ClientCollection
 
 _LOG = logging.getLogger("evalkit.stores")
@@ -61,13 +62,18 @@ class ServerStore(ExactStore):
         prefix: Put before collection names, so that evalkit's stand apart from others.
 
     Raises:
-        ConfigError: The URL is no address of a server, or carries credentials.
+        ConfigError: The URL is no address of a server, or carries credentials; or an argument is of the wrong kind.
     """
 
     persistent = True
 
     def __init__(self, url: str, api_key_env: str, timeout_s: int, batch_size: int, prefix: str) -> None:
         super().__init__(batch_size)
+        check_text("vector_store.url", url)
+        check_text("vector_store.api_key_env", api_key_env)
+        check_whole_number("vector_store.timeout_s", timeout_s)
+        check_whole_number("vector_store.batch_size", batch_size)
+        check_text("vector_store.prefix", prefix)
         if set("@?#") & set(url):
             # Not repeated in the message: it would end up in logs.
             raise ConfigError(

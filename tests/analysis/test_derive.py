@@ -79,4 +79,5 @@ def test_a_run_has_one_ranking_per_query() -> None:
 
 
 def test_ties_are_counted_within_a_query() -> None:
-    assert count_ties({"q1": candidates(1.0, 1.0, 1.0, 2.0), "q2": candidates(1.0, 2.0)}) == 2
+    """Three equal scores are three tied candidates; 1.0001 and 1.0002 are none; unscored ones do not count."""
+    assert count_ties({"q1": candidates(1.0, 1.0, 1.0, 2.0, None, None), "q2": candidates(1.0001, 1.0002, 1.0)}) == 3

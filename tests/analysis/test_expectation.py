@@ -35,6 +35,19 @@ def test_the_edges_belong_to_the_band() -> None:
     assert judge(gain_of(25), expected).status == "met"
 
 
+@pytest.mark.parametrize("n", [50, 100, 200, 250, 300])
+def test_a_gain_on_the_edge_is_in_the_band_whatever_floating_point_makes_of_it(n: int) -> None:
+    """Exact gains of 12 and 18 points at many baselines: (a + gain) / n - a / n is not gain / n."""
+    for gain in (12, 18):
+        hits = gain * n // 100
+        assert hits * 100 == gain * n
+        for before in range(n - hits):
+            dense = {f"q{place}": float(place < before) for place in range(n)}
+            after = {f"q{place}": float(place < before + hits) for place in range(n)}
+            found = compare(RECALL, System("reranked", 50), dense, after, after)
+            assert judge(found, EXPECTED).status == "met", (n, gain, before)
+
+
 def test_the_reason_gives_points_and_percent_and_room() -> None:
     reason = judge(gain_of(6.5, headroom=13), EXPECTED).reason
     assert "+6.5 points (+13.0 % relative), below the expected +12 to +18" in reason

@@ -109,6 +109,21 @@ def test_a_list_in_a_filter_means_any_of_them(write_beir: BeirWriter) -> None:
     assert len(beir(folder, filters={"lang": ["de", "fr"]}).load().queries) == 2
 
 
+def test_a_list_in_the_metadata_matches_by_any_of_its_values(write_beir: BeirWriter) -> None:
+    folder = write_beir(DOCUMENTS, QUERIES, JUDGMENTS, metadata={"q1": {"lang": ["de", "fr"]}, "q2": {"lang": "it"}})
+    assert [query.id for query in beir(folder, filters={"lang": "fr"}).load().queries] == ["q1"]
+    assert [query.id for query in beir(folder, filters={"lang": ["de", "it"]}).load().queries] == ["q1", "q2"]
+    assert beir(folder).load().languages == ("de", "fr", "it")
+
+
+@pytest.mark.parametrize(("found", "wanted"), [("2020", 2020), (True, 1), (1, True)])
+def test_a_filter_asks_for_the_same_type_and_shows_what_it_found(
+    write_beir: BeirWriter, found: object, wanted: object
+) -> None:
+    folder = write_beir(DOCUMENTS, QUERIES, JUDGMENTS, metadata={"q1": {"x": found}, "q2": {"x": found}})
+    assert f"found {{'x': [{found!r}]}}" in error_of(folder, filters={"x": wanted})
+
+
 def test_a_filter_that_matches_nothing_names_the_values_found(write_beir: BeirWriter) -> None:
     folder = write_beir(DOCUMENTS, QUERIES, JUDGMENTS, metadata={"q1": {"lang": "de"}, "q2": {"lang": "fr"}})
     assert "{'lang': ['de', 'fr']}" in error_of(folder, filters={"lang": "it"})
@@ -150,7 +165,13 @@ def test_limit_counts_evaluated_queries_only(write_beir: BeirWriter) -> None:
     assert len(dataset.unjudged) == 17
 
 
-@pytest.mark.parametrize("options", [{"limit": 0}, {"on_dangling": "ignore"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit": 0}, {"limit": True}, {"limit": 2.5}, {"limit": "abc"}, {"seed": [1]}, {"on_dangling": "ignore"},
+        {"filters": "abc"}, {"corpus_filter": [1]}, {"name": 5},
+    ],
+)  # fmt: skip
 def test_impossible_options_are_refused_by_the_constructor(folder: Path, options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="expected"):
         beir(folder, **options)
@@ -196,8 +217,11 @@ def test_negative_grades_are_kept_and_said(folder: Path) -> None:
         ("query-id\tcorpus-id\tscore\n", "test.tsv: ", "no judgment"),
         ("q1\td1\n", "test.tsv:1: ", "2 columns; expected 3"),
         ("q1\td1\t1\nq1\td2\n", "test.tsv:2: ", "2 columns; the rows before have 3"),
-        ("q1\td1\t1\nq1\td2\tyes\n", "test.tsv:2: ", "grade 'yes' is not a whole number"),
-        ("q1\td1\t0.5\n", "test.tsv:1: ", "grade '0.5' is not a whole number"),
+        ("q1\td1\t1\nq1\td2\tyes\n", "test.tsv:2: ", "the grade is 'yes'; expected a whole number"),
+        ("q1\td1\t1x\n", "test.tsv:1: ", "the grade is '1x'"),
+        ("q1\td1\t1_0\n", "test.tsv:1: ", "the grade is '1_0'"),
+        ("q1\td1\t99999999999999999999\n", "test.tsv:1: ", "the grade is a text of 20 characters"),
+        ("q1\td1\t0.5\n", "test.tsv:1: ", "the grade is '0.5'"),
         ("q1\td1\t1\nq1\td1\t2\n", "test.tsv:2: ", "grade 2 here and 1 in line 1"),
         ("q1\td1\t1\n\td1\t2\n", "test.tsv:2: ", "an id is empty"),
         ("q1\td1\t1\nq2\tnowhere\t1\n", "test.tsv:2: ", "document 'nowhere', relevant to query 'q2', is not in"),
@@ -273,6 +297,8 @@ def test_empty_documents_are_kept_and_said(folder: Path) -> None:
         ('{"_id": "d2", "text": "two", "metadata": "de"}', "metadata of type str"),
         ('{"_id": "d1", "text": "two"}', "id 'd1' was used in line 1 already"),
         ('{"_id": "d2", "text": "\\ud83d"}', "half of a surrogate pair"),
+        ('{"_id": ' + "9" * 5000 + "}", "too long or the nesting too deep"),
+        ('{"_id": "d2", "metadata": ' + "[" * 100_000, "too long or the nesting too deep"),
     ],
 )
 def test_broken_documents_are_refused_with_file_and_line(folder: Path, line: str, what: str) -> None:
@@ -285,6 +311,16 @@ def test_broken_documents_are_refused_with_file_and_line(folder: Path, line: str
 def test_a_query_without_text_is_refused_with_file_and_line(folder: Path) -> None:
     (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "ask"}\n{"_id": "q2", "text": "  "}\n')
     assert "queries.jsonl:2: query 'q2' has no text" in error_of(folder)
+
+
+def test_a_text_in_the_column_of_grades_is_not_quoted(folder: Path) -> None:
+    qrels_of(folder, "id\ttitle\ttext\nq1\tx\tFrau Muster earns 8000\n")
+    assert "Muster" not in error_of(folder)
+
+
+def test_a_text_in_metadata_is_not_quoted(write_beir: BeirWriter) -> None:
+    folder = write_beir(DOCUMENTS, QUERIES, JUDGMENTS, metadata={"q1": {"note": "Frau Muster earns 8000 a month"}})
+    assert "Muster" not in error_of(folder, filters={"note": "x"})
 
 
 def test_messages_never_quote_a_text(folder: Path) -> None:
@@ -317,3 +353,16 @@ def test_a_damaged_gzip_file_is_refused(folder: Path) -> None:
     (folder / "corpus.jsonl").unlink()
     (folder / "corpus.jsonl.gz").write_bytes(gzip.compress(b'{"_id": "d1", "text": "one"}\n' * 99)[:-12])
     assert "corpus.jsonl.gz" in error_of(folder)
+
+
+def test_flipped_bits_in_a_gzip_file_are_one_message(folder: Path) -> None:
+    packed = bytearray(gzip.compress("".join(f'{{"_id": "d{n}", "text": "t{n * n}"}}\n' for n in range(999)).encode()))
+    packed[200:220] = bytes(20)
+    (folder / "corpus.jsonl").unlink()
+    (folder / "corpus.jsonl.gz").write_bytes(packed)
+    assert "corpus.jsonl.gz" in error_of(folder)
+
+
+def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(beir(Path("~/beir")).load().documents) == 3

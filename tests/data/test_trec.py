@@ -57,6 +57,6 @@ def test_a_written_run_is_read_back_in_the_same_order(tmp_path: Path) -> None:
 
 
 def test_white_space_in_ids_does_not_break_the_columns(tmp_path: Path) -> None:
-    run = Run("dense", {"q 1": ("two words", "100%", "nbsp\u00a0")})
+    run = Run("dense", {"q 1": ("two words", "100%", "nbsp\u00a0", "wide\u3000", "line\u2028")})
     read = read_run(run_of(tmp_path, "".join(format_run(run))))
-    assert read.rankings == {"q%201": ("two%20words", "100%25", "nbsp%C2%A0")}
+    assert read.rankings == {"q%201": ("two%20words", "100%25", "nbsp%C2%A0", "wide%E3%80%80", "line%E2%80%A8")}

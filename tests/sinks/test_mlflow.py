@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as LoggedRun
 
 from evalkit.delivery import deliver
+from evalkit.errors import SinkError
 from evalkit.pipeline import evaluate
 from evalkit.result import EvalResult
 from evalkit.sinks.files import FilesSink
@@ -130,8 +131,31 @@ def test_a_stale_run_id_in_the_environment_changes_nothing(
     assert len(children) == 4
 
 
+def test_a_run_that_breaks_off_is_marked_as_failed(
+    result: EvalResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(MlflowClient, "log_artifacts", full)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(SinkError, match=r"No space left on device.*result is complete in"):
+        MlflowSink(uri, str(tmp_path / "artifacts"), "trial").write(result, tmp_path)
+    assert runs(MlflowClient(uri))[0].info.status == "FAILED"
+
+
 @pytest.mark.parametrize(
-    ("text", "name"), [("recall@5", "recall_at_5"), ("recall@5-l2", "recall_at_5-l2"), ("map", "map")]
+    "uri", ["sqlite:////proc/nowhere/m.db", "postgresql://u:hunter2@127.0.0.1:9/x", "nonsense://x"]
 )
+def test_a_store_that_cannot_be_used_is_one_message_without_secrets(
+    result: EvalResult, tmp_path: Path, uri: str
+) -> None:
+    with pytest.raises(SinkError) as caught:
+        MlflowSink(uri, None, "trial").write(result, tmp_path)
+    assert "The result is complete in" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "name"), [("recall@5", "recall_at_5"), ("rbp.95", "rbp.95"), ("map", "map")])
 def test_metric_names_are_ones_that_mlflow_allows(text: str, name: str) -> None:
     assert metric_name(Metric.parse(text)) == name

@@ -153,6 +153,13 @@ def test_what_lowers_trust_is_said(write_beir: BeirWriter) -> None:
     assert "candidates tie" in notes
 
 
+def test_numbers_that_say_less_than_they_seem_to_are_explained(result: EvalResult) -> None:
+    notes = " ".join(table.notes(result))
+    assert "rerank@1 cannot change recall@5: its top 5 keeps the same documents" in notes
+    metrics = {name: {**values, Metric("map"): 0.5} for name, values in result.metrics.items()}
+    assert "map: over the 10 retrieved documents" in " ".join(table.notes(replace(result, metrics=metrics)))
+
+
 def test_models_are_named_with_short_digests() -> None:
     name = table.model_name({"backend": "onnx", "weights": "w==1/x sha256:" + "a" * 64, "quantised": True})
     assert name == "w==1/x sha256:aaaaaaaaaaaa (onnx, int8)"

@@ -61,6 +61,15 @@ class Collection:
             self.vectors[str(UUID(point))] = np.array(vector, np.float32)
             self.payloads[str(UUID(point))] = payload
 
+    def retrieve(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        """The points that are there, in Qdrant's own order rather than the request's."""
+        records: list[dict[str, Any]] = [{"id": point} for point in sorted(set(request["ids"]) & set(self.vectors))]
+        if request.get("with_vector") is True:
+            for record in records:
+                # Qdrant writes the shortest decimals that name the float32, not those of its double.
+                record["vector"] = [float(str(number)) for number in self.vectors[record["id"]]]
+        return records
+
     def search(self, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("params", {}).get("exact") is not True:
             raise BadRequestError("an evaluation must search with exact: true")
@@ -175,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
                 collections[name].upsert(body)
                 result = {"operation_id": 0, "status": "completed"}
             case "POST /points":
-                result = [{"id": point} for point in body["ids"] if point in collections[name].vectors]
+                result = collections[name].retrieve(body)
             case "POST /points/count":
                 result = {"count": len(collections[name].vectors)}
             case "POST /points/query/batch":

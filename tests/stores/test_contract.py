@@ -79,6 +79,59 @@ def test_missing_names_what_is_still_to_be_added_in_order(store: VectorStore) ->
     assert store.missing(ids) == []
 
 
+def test_vectors_come_back_to_the_bit_in_the_order_of_the_ids(new_store: Callable[[], VectorStore]) -> None:
+    ids, vectors = [f"d{i}" for i in range(2500)], random_vectors(2500)
+    limits = np.finfo(np.float32)
+    vectors[7, :6] = [-0.0, 1 / 3, limits.max, -limits.tiny, limits.smallest_subnormal, 1e-7]
+    order = np.random.default_rng(9).permutation(2500)
+    first = new_store()
+    first.open("a")
+    first.add(ids, vectors)
+    stores = [first]
+    if first.persistent:
+        first.close()
+        stores.append(new_store())
+    for store in stores:
+        if first.persistent:
+            store.open("a")
+        found = store.vectors([ids[i] for i in order])
+        assert found.dtype == np.float32
+        assert found.shape == vectors.shape
+        assert found.tobytes() == vectors[order].tobytes()
+        store.close()
+
+
+def test_a_repeated_id_gets_a_row_each_time(store: VectorStore) -> None:
+    vectors = random_vectors(3)
+    store.add(["a", "b", "c"], vectors)
+    assert store.vectors(["c", "a", "c", "c"]).tobytes() == vectors[[2, 0, 2, 2]].tobytes()
+
+
+def test_the_vector_of_a_document_added_again_is_the_last_one(store: VectorStore) -> None:
+    first, second = random_vectors(2), random_vectors(1, seed=9)
+    store.add(["a", "b"], first)
+    store.add(["a"], second)
+    assert store.vectors(["b", "a"]).tobytes() == first[1].tobytes() + second[0].tobytes()
+
+
+def test_no_id_no_vectors(store: VectorStore) -> None:
+    store.add(["a"], random_vectors(1))
+    assert store.vectors([]).shape == (0, DIMENSION)
+
+
+def test_documents_without_a_vector_are_counted(store: VectorStore) -> None:
+    store.add(["a", "b"], random_vectors(2))
+    absent = [f"x{i}" for i in range(1500)]
+    with pytest.raises(StoreError, match="'a' lacks 1500 of 1502 documents"):
+        store.vectors(["a", *absent, *absent, "b"])
+
+
+@pytest.mark.parametrize("ids", [[], ["a"]])
+def test_an_empty_collection_has_no_vectors(store: VectorStore, ids: list[str]) -> None:
+    with pytest.raises(StoreError, match="'a' is empty"):
+        store.vectors(ids)
+
+
 def test_adding_a_document_again_replaces_its_vector(store: VectorStore) -> None:
     first, second = random_vectors(1), random_vectors(1, seed=9)
     store.add(["a"], first)
@@ -143,6 +196,8 @@ def test_nothing_works_before_open_or_after_close(new_store: Callable[[], Vector
     for state in ("new", "closed"):
         with pytest.raises(StoreError, match="no collection is open"):
             store.missing(["a"])
+        with pytest.raises(StoreError, match="no collection is open"):
+            store.vectors(["a"])
         if state == "new":
             store.open("a")
             store.close()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from evalkit.errors import ConfigError, StoreError
+from evalkit.stores.base import point_id
 from evalkit.stores.qdrant import ServerStore
 
 from .conftest import KEY_VARIABLE, server_store
@@ -85,6 +86,38 @@ def test_hits_that_are_fewer_than_the_collection_holds_are_refused(server: Qdran
     server.fail("POST", nth=2, how={"result": [{"points": []}], "status": "ok"})  # the first one counts
     with pytest.raises(StoreError, match="returned fewer"):
         store.search(random_vectors(1), 5)
+
+
+def test_vectors_are_fetched_once_each_in_batches(server: QdrantServer, store: ServerStore) -> None:
+    ids = [f"d{i}" for i in range(1500)]
+    store.add(ids, random_vectors(1500))
+    server.requests.clear()
+    store.vectors(ids * 3)
+    assert server.requests == ["POST /collections/test-a/points"] * 2
+
+
+@pytest.mark.parametrize("vector", [None, [1.0], {"title": [1.0] * 24}, [[1.0]] * 24], ids=repr)
+def test_a_vector_of_another_shape_is_refused(server: QdrantServer, store: ServerStore, vector: object) -> None:
+    store.add(IDS, random_vectors(50))
+    record = {"id": str(point_id("d0")), "vector": vector}
+    server.fail("POST", nth=1, how={"result": [record], "status": "ok"})
+    with pytest.raises(StoreError, match="not of dimension 24"):
+        store.vectors(["d0"])
+
+
+def test_a_vector_that_was_not_asked_for_is_refused(server: QdrantServer, store: ServerStore) -> None:
+    store.add(IDS, random_vectors(50))
+    record = {"id": str(point_id("d1")), "vector": [1.0] * 24}
+    server.fail("POST", nth=1, how={"result": [record], "status": "ok"})
+    with pytest.raises(StoreError, match="not asked for"):
+        store.vectors(["d0"])
+
+
+def test_a_server_that_fails_while_vectors_are_read_is_reported(server: QdrantServer, store: ServerStore) -> None:
+    store.add(IDS, random_vectors(50))
+    server.fail("POST", nth=1, how=500)
+    with pytest.raises(StoreError, match="reading vectors of a collection: it answered with status 500"):
+        store.vectors(IDS)
 
 
 def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:
