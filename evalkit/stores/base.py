@@ -6,7 +6,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 from uuid import UUID
 
 import numpy as np
@@ -24,6 +24,13 @@ _NAME = re.compile(r"[a-z0-9_-]+")
 def point_id(doc_id: str) -> UUID:
     """The point that stands for a document: the first 128 bits of its id's SHA-256."""
     return UUID(bytes=hashlib.sha256(doc_id.encode()).digest()[:16])
+
+
+def plain(vector: object) -> list[float]:
+    """The numbers of one unnamed vector; of anything else that an engine returns none, which fits no dimension."""
+    # Its first item speaks for all: engines return lists of floats or, for multivectors, of lists.
+    numbers = isinstance(vector, list) and not isinstance(next(iter(vector), None), list)
+    return cast("list[float]", vector) if numbers else []
 
 
 class Collection(Protocol):

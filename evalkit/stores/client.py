@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 from evalkit.errors import StoreError
 from evalkit.ports import Hit, Vectors
-from evalkit.stores.base import DOC_ID
+from evalkit.stores.base import DOC_ID, plain
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -102,7 +102,7 @@ class ClientCollection:
             records = self._client.retrieve(
                 self._name, ids=[str(point) for point in points], with_payload=False, with_vectors=True
             )
-        return {UUID(str(record.id)): _flat(record.vector) for record in records}
+        return {UUID(str(record.id)): plain(record.vector) for record in records}
 
     def close(self) -> None:
         self._client.close()
@@ -119,12 +119,6 @@ def _dimension(name: str, info: CollectionInfo) -> int:
             "document by inner product (Dot); it is not evalkit's: set another vector_store.prefix"
         )
     return vectors.size
-
-
-def _flat(vector: object) -> list[float]:
-    """The numbers of one unnamed vector; anything else counts as none, which no dimension equals."""
-    flat = isinstance(vector, list) and all(isinstance(number, float | int) for number in vector)
-    return cast("list[float]", vector) if flat else []
 
 
 def _hit(name: str, payload: dict[str, object] | None, score: float) -> Hit:

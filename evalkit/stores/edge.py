@@ -13,7 +13,7 @@ from uuid import UUID
 
 from evalkit.errors import StoreError
 from evalkit.ports import Hit, Vectors
-from evalkit.stores.base import DOC_ID, ExactStore
+from evalkit.stores.base import DOC_ID, ExactStore, plain
 from evalkit.stores.checks import checked_path
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _EdgeCollection:
     def vectors(self, points: Sequence[UUID]) -> dict[UUID, list[float]]:
         with self._engine() as shard:
             records = shard.retrieve(list(points), with_payload=False, with_vector=True)
-            return {UUID(str(record.id)): record.vector or [] for record in records}
+            return {UUID(str(record.id)): plain(record.vector) for record in records}
 
     def close(self) -> None:
         shard, self._shard = self._shard, None

@@ -123,6 +123,14 @@ def test_another_id_changes_the_digest(write: Writer) -> None:
     assert asked.digest != before.digest
 
 
+def test_contents_that_change_places_between_two_ids_change_the_digest(write: Writer) -> None:
+    """The same texts and the same ids, but each question now has the other's judgments."""
+    before = load(write())
+    contents = [{key: value for key, value in row.items() if key != "_id"} for row in QUERIES]
+    swapped = [{"_id": "q1", **contents[1]}, {"_id": "q2", **contents[0]}]
+    assert load(write(queries=swapped)).digest != before.digest
+
+
 # --- selection ------------------------------------------------------------------------------------
 
 

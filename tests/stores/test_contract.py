@@ -82,7 +82,7 @@ def test_missing_names_what_is_still_to_be_added_in_order(store: VectorStore) ->
 def test_vectors_come_back_to_the_bit_in_the_order_of_the_ids(new_store: Callable[[], VectorStore]) -> None:
     ids, vectors = [f"d{i}" for i in range(2500)], random_vectors(2500)
     limits = np.finfo(np.float32)
-    vectors[7, :6] = [-0.0, 1 / 3, limits.max, -limits.tiny, limits.smallest_subnormal, 1e-7]
+    vectors[7, :6] = np.array([-0.0, 1 / 3, limits.max, -limits.tiny, limits.smallest_subnormal, 1e-7])
     order = np.random.default_rng(9).permutation(2500)
     first = new_store()
     first.open("a")
