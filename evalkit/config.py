@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from evalkit.analysis.metrics import parse_metrics
+from evalkit.checks import boolean, unfit, whole_number
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.ports import Sink
 from evalkit.result import Expectation
@@ -97,7 +98,14 @@ def build_plan(config: DictConfig) -> Plan:
     """
     try:
         resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        expected, sweep, metrics = (_mapping(resolved, name) for name in ("expectation", "sweep", "metrics"))
+        expected, sweep, metrics, retrieval = (
+            _mapping(resolved, name) for name in ("expectation", "sweep", "metrics", "retrieval")
+        )
+        top_ks = _list(sweep["top_k"], "sweep.top_k")
+        for top_k in top_ks:
+            whole_number("sweep.top_k", top_k, 1)
+        whole_number("expectation.top_k", expected["top_k"], 1)
+        boolean("retrieval.exclude_self", retrieval["exclude_self"])
         return Plan(
             source=_make(config, "dataset"),
             embedder=_make(config, "embedder"),
@@ -105,15 +113,15 @@ def build_plan(config: DictConfig) -> Plan:
             store=_make(config, "vector_store"),
             cache=_make(config, "cache"),
             executor=_make(config, "executor"),
-            top_ks=tuple(_whole_number(top_k, "sweep.top_k") for top_k in _list(sweep["top_k"], "sweep.top_k")),
+            top_ks=tuple(top_ks),
             metrics=parse_metrics([str(name) for name in _list(metrics["names"], "metrics.names")]),
             expectation=Expectation(
                 metric=Metric.parse(str(expected["metric"])),
-                top_k=_whole_number(expected["top_k"], "expectation.top_k"),
+                top_k=expected["top_k"],
                 min_points=_number(expected["min_points"], "expectation.min_points"),
                 max_points=_number(expected["max_points"], "expectation.max_points"),
             ),
-            exclude_self=_boolean(_mapping(resolved, "retrieval")["exclude_self"], "retrieval.exclude_self"),
+            exclude_self=retrieval["exclude_self"],
             config=resolved,
         )
     except CONFIG_ERRORS as error:
@@ -208,28 +216,16 @@ def _mapping(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _boolean(value: Any, name: str) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(f"{name} is {value!r}; expected true or false")
-    return value
-
-
 def _list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise ConfigError(f"{name} is {value!r}; expected a list, such as {name}=[...]")
+        raise unfit(name, value, f"a list, such as {name}=[...]")
     return value
 
 
 def _number(value: Any, name: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ConfigError(f"{name} is {value!r}; expected a number of points")
+        raise unfit(name, value, "a number of points")
     return float(value)
-
-
-def _whole_number(value: Any, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"{name} holds {value!r}; expected whole numbers")
-    return value
 
 
 def _squeeze(text: str) -> str:

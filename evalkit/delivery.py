@@ -40,7 +40,11 @@ def deliver(result: EvalResult, sinks: Mapping[str, Sink], reports: Path) -> Pat
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        raise SinkError(f"cannot write {final}: {error.strerror}; set reports_dir to a folder you can write") from error
+        reason = error.strerror or str(error)
+        raise SinkError(
+            f"cannot write {final}: {reason}; nothing computed is lost. Start again, or set reports_dir to a folder "
+            "that you can write"
+        ) from error
     failures: list[Exception] = []
     for sink in sinks.values():
         if sink.publishes:

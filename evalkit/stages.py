@@ -116,21 +116,31 @@ def rerank(plan: Plan, dataset: Dataset, retrieved: Candidates, log: Log) -> tup
 
 
 def _fill_store(plan: Plan, texts: Mapping[str, str], prefix: bytes) -> int:
-    """Bring every document's vector into the store, and return how many had to be computed for it."""
+    """Bring every document's vector into the store, and return how many had to be computed for it.
+
+    Equal texts are embedded once, so that their vectors are equal to the bit.
+    """
     store = plan.store
-    keys = {doc_id: key_of(prefix, "document", texts[doc_id]) for doc_id in store.missing(list(texts))}
-    known = plan.cache.get(list(set(keys.values())))
-    remembered = [doc_id for doc_id, key in keys.items() if key in known]
-    if remembered:
-        store.add(remembered, np.stack([known[keys[doc_id]] for doc_id in remembered]).astype(np.float32))
-    unknown = [doc_id for doc_id, key in keys.items() if key not in known]
+    ids_of: dict[bytes, list[str]] = {}
+    for doc_id in store.missing(list(texts)):
+        ids_of.setdefault(key_of(prefix, "document", texts[doc_id]), []).append(doc_id)
+
+    def add(vectors: Mapping[bytes, Numbers]) -> None:
+        rows = [(doc_id, vector) for key, vector in vectors.items() for doc_id in ids_of[key]]
+        if rows:
+            store.add([doc_id for doc_id, _ in rows], np.stack([vector for _, vector in rows]).astype(np.float32))
+
+    known = plan.cache.get(list(ids_of))
+    add(known)
+    unknown = [key for key in ids_of if key not in known]
     for chunk, vectors in plan.executor.map(
-        lambda ids: plan.embedder.embed_documents([texts[doc_id] for doc_id in ids]), unknown, "documents"
+        lambda keys: plan.embedder.embed_documents([texts[ids_of[key][0]] for key in keys]), unknown, "documents"
     ):
         _check(vectors, len(chunk), "documents")
+        fresh = dict(zip(chunk, vectors, strict=True))
         if not store.persistent:
-            plan.cache.put((keys[doc_id], vector) for doc_id, vector in zip(chunk, vectors, strict=True))
-        store.add(chunk, vectors)
+            plan.cache.put(fresh.items())
+        add(fresh)
     return len(unknown)
 
 

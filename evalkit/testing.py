@@ -119,7 +119,8 @@ class DictCache:
         return {key: self._values[key] for key in keys if key in self._values}
 
     def put(self, values: Iterable[tuple[bytes, Numbers]]) -> None:
-        self._values.update(values)
+        for key, numbers in values:
+            self._values.setdefault(key, numbers)
 
     def close(self) -> None:
         """Nothing to let go of."""

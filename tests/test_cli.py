@@ -249,5 +249,5 @@ def test_multirun_compares_models_side_by_side(home: Path, folder: Path) -> None
 def test_a_mistake_in_multirun_is_exit_code_2(home: Path, folder: Path) -> None:
     done = run(home, "-m", *data(folder, "sinks.mlflow=null", "dataset.limit=0,2"))
     assert done.returncode == 2
-    assert "expected a positive number of queries" in done.stderr
+    assert "dataset.limit is 0; expected a whole number" in done.stderr
     assert "Traceback" not in done.stderr

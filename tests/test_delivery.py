@@ -73,5 +73,5 @@ def test_two_results_of_one_second_both_survive(result: EvalResult, tmp_path: Pa
 
 def test_a_place_that_cannot_be_written_is_named(result: EvalResult, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SinkError, match="set reports_dir to a folder you can write"):
+    with pytest.raises(SinkError, match="set reports_dir to a folder that you can write"):
         deliver(result, {}, tmp_path / "file")

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "evalkit"
 PLUG_INS = {"data", "models", "stores", "executors", "sinks"}
 LAYERS = [
     {"errors"},
-    {"types"},
+    {"types", "checks"},
     {"result"},
     {"ports", "provenance"},
     {"testing", "analysis", *PLUG_INS},

@@ -56,6 +56,28 @@ def test_equal_texts_are_one_pair(write_beir: BeirWriter) -> None:
     assert all(len(found) == 12 for found in result.candidates.values())
 
 
+class NoisyEmbedder(WordEmbedder):
+    """Its last bits depend on a text's neighbours, as on a GPU."""
+
+    def embed_documents(self, texts: Any) -> Any:
+        noise = 1 + 1e-6 * np.random.default_rng(self.texts).random((len(texts), 1))
+        return (super().embed_documents(texts) * noise).astype(np.float32)
+
+    def embed_queries(self, texts: Any) -> Any:
+        return super().embed_documents(texts)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_equal_texts_are_embedded_once_and_stand_by_id(write_beir: BeirWriter, persistent: bool) -> None:
+    documents = {f"d{number:02}": f"alpha text {number // 6}" for number in range(12)}
+    folder = write_beir(documents, {"q": "alpha text 1"}, [("q", "d06", 1)])
+    embedder = NoisyEmbedder()
+    store = PersistentStore() if persistent else ArrayStore()
+    result = evaluate(plan_of(beir(folder), embedder=embedder, store=store))
+    assert result.computed["documents"] == 2
+    assert rankings(result, "dense")["q"][:6] == tuple(f"d{number:02}" for number in range(6, 12))
+
+
 def test_a_top_k_gives_the_same_run_whatever_else_is_swept(folder: Path) -> None:
     alone = evaluate(plan_of(beir(folder), top_ks=(10,)))
     among = evaluate(plan_of(beir(folder), top_ks=(1, 6, 10, 30)))

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from evalkit.checks import path as checked_path
+from evalkit.checks import text
 from evalkit.data.files import find, lines
 from evalkit.data.judgments import read_judgments
 from evalkit.data.selection import Selection, assemble
-from evalkit.errors import ConfigError, DataError
+from evalkit.errors import DataError
 from evalkit.types import Dataset, Document, Query
 
 Entry = TypeVar("Entry", Document, Query)
@@ -37,9 +39,9 @@ class BeirFolder:
         corpus_filter: Mapping[str, Any] | None,
         on_dangling: Literal["error", "keep"],
     ) -> None:
-        self._folder = Path(path).expanduser()
-        if not isinstance(name, str | None):
-            raise ConfigError(f"dataset.name is {name!r}; expected a word, or null for the folder's name")
+        self._folder = checked_path("dataset.path", path)
+        text("dataset.name", name, or_null=True)
+        text("dataset.split", split)
         self._name = name or self._folder.resolve().name
         self._split = split
         self._selection = Selection(filters or {}, limit, seed, corpus_filter or {}, on_dangling)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from evalkit.checks import unfit, whole_number
 from evalkit.data.judgments import Judgments
 from evalkit.errors import ConfigError, DataError
 from evalkit.types import Attributes, Dataset, Document, Qrels, Query, as_list
@@ -45,13 +46,11 @@ class Selection:
     on_dangling: Literal["error", "keep"] = "error"
 
     def __post_init__(self) -> None:
-        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
-            raise ConfigError(f"limit is {self.limit!r}; expected a positive number of queries, or null for all")
-        if type(self.seed) is not int:
-            raise ConfigError(f"seed is {self.seed!r}; expected a whole number")
+        whole_number("dataset.limit", self.limit, 1, or_null=True)
+        whole_number("dataset.seed", self.seed, 0)
         for name, filters in (("filters", self.filters), ("corpus_filter", self.corpus_filter)):
             if not isinstance(filters, Mapping):
-                raise ConfigError(f"{name} is {filters!r}; expected metadata and values, such as {{lang: de}}")
+                raise unfit(f"dataset.{name}", filters, "metadata and values, such as {lang: de}, or null")
         if self.on_dangling not in ("error", "keep"):
             raise ConfigError(f"on_dangling is {self.on_dangling!r}; expected error or keep")
 

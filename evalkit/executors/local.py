@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from evalkit.errors import ConfigError
+from evalkit.checks import whole_number
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -21,8 +21,7 @@ class LocalExecutor:
     """
 
     def __init__(self, chunk_size: int) -> None:
-        if type(chunk_size) is not int or chunk_size < 1:
-            raise ConfigError(f"executor.chunk_size is {chunk_size!r}; expected a positive number of items")
+        whole_number("executor.chunk_size", chunk_size, 1)
         self._chunk_size = chunk_size
 
     def map(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.checks import boolean, text, unfit, whole_number
 from evalkit.errors import ConfigError
-from evalkit.models.checks import boolean, text, unfit, whole_number
 from evalkit.models.flag_library import Dtype, FlagLibrary, Tokens
 from evalkit.models.weights import Weights
 from evalkit.ports import Pair, Vectors
@@ -57,9 +57,9 @@ class FlagEmbedder:
             raise ConfigError(f"model_class is {model_class!r}; known are BGEM3FlagModel and FlagModel")
         if pooling not in ("cls", "mean"):
             raise ConfigError(f"pooling is {pooling!r}; known are cls and mean")
-        boolean("embedder", "normalize", normalize)
-        text("embedder", "query_prompt", query_prompt)
-        text("embedder", "document_prompt", document_prompt)
+        boolean("embedder.normalize", normalize)
+        text("embedder.query_prompt", query_prompt)
+        text("embedder.document_prompt", document_prompt)
         options = {"pooling_method": pooling, "normalize_embeddings": normalize}
         self._library = FlagLibrary(model_class, "AutoModel", options, weights, dtype, device, max_length, token_budget)
         self._pooling = pooling
@@ -149,9 +149,9 @@ class FlagReranker:
         query_max_length: int | None,
         token_budget: int,
     ) -> None:
-        text("reranker", "query_prompt", query_prompt)
-        text("reranker", "document_prompt", document_prompt)
-        whole_number("reranker", "query_max_length", query_max_length, 1, or_null=True)
+        text("reranker.query_prompt", query_prompt)
+        text("reranker.document_prompt", document_prompt)
+        whole_number("reranker.query_max_length", query_max_length, 1, or_null=True)
         self._library = FlagLibrary(
             "FlagReranker",
             "AutoModelForSequenceClassification",
@@ -166,7 +166,7 @@ class FlagReranker:
         self._document_prompt = document_prompt
         self._query_max_length = max_length * 3 // 4 if query_max_length is None else query_max_length
         if self._query_max_length >= max_length:
-            raise unfit("reranker", "query_max_length", query_max_length, f"less than max_length, {max_length}")
+            raise unfit("reranker.query_max_length", query_max_length, f"less than max_length, {max_length}")
 
     @property
     def fingerprint(self) -> Fingerprint:

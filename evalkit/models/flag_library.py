@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from evalkit.checks import text, unfit, whole_number
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Batch, Rows, in_batches
-from evalkit.models.checks import text, unfit, whole_number
 from evalkit.models.limits import SHORTEST_MAX_LENGTH, refuse_too_long
 from evalkit.models.weights import Weights
 from evalkit.types import Fingerprint
@@ -66,10 +66,10 @@ class FlagLibrary:
         if self.device == "cpu":
             _refuse_half_on_cpu(self.dtype)
         if not isinstance(self.weights, Weights):
-            raise unfit(self.role, "weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
-        text(self.role, "device", self.device, or_null=True)
-        whole_number(self.role, "max_length", self.max_length, SHORTEST_MAX_LENGTH)
-        whole_number(self.role, "token_budget", self.token_budget, 1)
+            raise unfit(f"{self.role}.weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
+        text(f"{self.role}.device", self.device, or_null=True)
+        whole_number(f"{self.role}.max_length", self.max_length, SHORTEST_MAX_LENGTH)
+        whole_number(f"{self.role}.token_budget", self.token_budget, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         # Loaded weights stay where they are; a copy in another process loads its own.

@@ -47,7 +47,7 @@ def refuse_too_long(owner: str, max_length: int, *folders: Path) -> None:
     limit, source = min(known)
     if max_length > limit:
         raise ConfigError(
-            f"{owner} argument max_length is {max_length}, but the model reads {limit} tokens ({source}); "
+            f"{owner}.max_length is {max_length}, but the model reads {limit} tokens ({source}); "
             f"expected {SHORTEST_MAX_LENGTH} to {limit}"
         )
 

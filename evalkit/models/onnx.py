@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.checks import boolean, text
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Rows
-from evalkit.models.checks import boolean, text
 from evalkit.models.onnx_graph import OnnxGraph
 from evalkit.models.weights import Weights
 from evalkit.ports import Pair, Vectors
@@ -57,9 +57,9 @@ class OnnxEmbedder:
     ) -> None:
         if pooling not in ("cls", "mean"):
             raise ConfigError(f"pooling is {pooling!r}; known are cls and mean")
-        boolean("embedder", "normalize", normalize)
-        text("embedder", "query_prompt", query_prompt)
-        text("embedder", "document_prompt", document_prompt)
+        boolean("embedder.normalize", normalize)
+        text("embedder.query_prompt", query_prompt)
+        text("embedder.document_prompt", document_prompt)
         self._graph = OnnxGraph("embedder", weights, file, max_length, threads, token_budget)
         self._pooling = pooling
         self._normalize = normalize

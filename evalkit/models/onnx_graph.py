@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.checks import text, unfit, whole_number
 from evalkit.errors import ModelError
 from evalkit.models.batching import Batch, Rows, in_batches
-from evalkit.models.checks import text, unfit, whole_number
 from evalkit.models.limits import SHORTEST_MAX_LENGTH, nearest, refuse_too_long
 from evalkit.models.weights import Weights
 from evalkit.types import Fingerprint
@@ -61,13 +61,13 @@ class OnnxGraph:
 
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Weights):
-            raise unfit(self.role, "weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
-        text(self.role, "file", self.file)
+            raise unfit(f"{self.role}.weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
+        text(f"{self.role}.file", self.file)
         if PurePath(self.file).is_absolute() or ".." in PurePath(self.file).parts:
-            raise unfit(self.role, "file", self.file, "a path inside the weights' folder, such as onnx/model.onnx")
-        whole_number(self.role, "max_length", self.max_length, SHORTEST_MAX_LENGTH)
-        whole_number(self.role, "threads", self.threads, 1, or_null=True)
-        whole_number(self.role, "token_budget", self.token_budget, 1)
+            raise unfit(f"{self.role}.file", self.file, "a path inside the weights' folder, such as onnx/model.onnx")
+        whole_number(f"{self.role}.max_length", self.max_length, SHORTEST_MAX_LENGTH)
+        whole_number(f"{self.role}.threads", self.threads, 1, or_null=True)
+        whole_number(f"{self.role}.token_budget", self.token_budget, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         # A loaded session cannot travel to another process; the copy there loads its own.

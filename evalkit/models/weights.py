@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Protocol, runtime_checkable
 
+from evalkit.checks import text, unfit
 from evalkit.errors import ConfigError, ModelError
-from evalkit.models.checks import text, unfit
 
 _COMMIT_LENGTH = 40
 # What no backend here reads; any other file counts, since ONNX names its external data as it likes.
@@ -72,9 +72,9 @@ class CarrierWeights:
 
     def __post_init__(self) -> None:
         for name in ("distribution", "version", "folder"):
-            text("weights", name, getattr(self, name))
+            text(f"weights.{name}", getattr(self, name))
         if not isinstance(self.sha256, Mapping) or not self.sha256:
-            raise unfit("weights", "sha256", self.sha256, "the SHA-256 of every file that is read, by file name")
+            raise unfit("weights.sha256", self.sha256, "the SHA-256 of every file that is read, by file name")
 
     def locate(self) -> Path:
         """The folder inside the package, after each file's SHA-256 was checked.
@@ -136,7 +136,7 @@ class FolderWeights:
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, Path):
-            text("weights", "path", self.path)
+            text("weights.path", self.path)
 
     def locate(self) -> Path:
         """The folder.
@@ -187,10 +187,10 @@ class HubWeights:
     ignore: Sequence[str] = _UNREAD_FILES
 
     def __post_init__(self) -> None:
-        text("weights", "repo", self.repo)
-        text("weights", "revision", self.revision)
+        text("weights.repo", self.repo)
+        text("weights.revision", self.revision)
         if isinstance(self.ignore, str) or not isinstance(self.ignore, Sequence):
-            raise unfit("weights", "ignore", self.ignore, "a list of patterns, such as [onnx/*]")
+            raise unfit("weights.ignore", self.ignore, "a list of patterns, such as [onnx/*]")
         if not self.revision:
             raise ConfigError(f"the revision of {self.repo} is empty; name a commit, or a branch such as main")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from evalkit import checks
 from evalkit.errors import StoreError
 from evalkit.ports import Numbers
-from evalkit.stores.checks import checked_path
 
 _SCHEMA = 1
 _BUSY_S = 60.0
@@ -34,7 +34,7 @@ class SqliteCache:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = checked_path("cache.path", path)
+        self._path = checks.path("cache.path", path)
         self._connection: sqlite3.Connection | None = None
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Numbers]:

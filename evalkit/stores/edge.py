@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
+from evalkit import checks
 from evalkit.errors import StoreError
 from evalkit.ports import Hit, Vectors
 from evalkit.stores.base import DOC_ID, ExactStore, plain
-from evalkit.stores.checks import checked_path
 
 if TYPE_CHECKING:
     from qdrant_edge import EdgeShard
@@ -36,7 +36,7 @@ class EdgeStore(ExactStore):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(_BATCH)
-        self._path = checked_path("vector_store.path", path)
+        self._path = checks.path("vector_store.path", path)
 
     def _connect(self, name: str) -> _EdgeCollection:
         return _EdgeCollection(self._path / name)

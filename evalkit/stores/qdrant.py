@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from evalkit.checks import text, whole_number
 from evalkit.errors import ConfigError, StoreError
 from evalkit.ports import Vectors
 from evalkit.stores.base import ExactStore
-from evalkit.stores.checks import check_text, check_whole_number
 from evalkit.stores.client import ClientCollection
 
 _LOG = logging.getLogger("evalkit.stores")
@@ -69,11 +69,11 @@ class ServerStore(ExactStore):
 
     def __init__(self, url: str, api_key_env: str, timeout_s: int, batch_size: int, prefix: str) -> None:
         super().__init__(batch_size)
-        check_text("vector_store.url", url)
-        check_text("vector_store.api_key_env", api_key_env)
-        check_whole_number("vector_store.timeout_s", timeout_s)
-        check_whole_number("vector_store.batch_size", batch_size)
-        check_text("vector_store.prefix", prefix)
+        text("vector_store.url", url)
+        text("vector_store.api_key_env", api_key_env)
+        whole_number("vector_store.timeout_s", timeout_s, 1)
+        whole_number("vector_store.batch_size", batch_size, 1)
+        text("vector_store.prefix", prefix)
         if set("@?#") & set(url):
             # Not repeated in the message: it would end up in logs.
             raise ConfigError(

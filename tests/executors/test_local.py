@@ -33,5 +33,5 @@ def test_no_bar_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_chunk_holds_at_least_one_item(size: int) -> None:
-    with pytest.raises(ConfigError, match="positive number"):
+    with pytest.raises(ConfigError, match="whole number of at least 1"):
         LocalExecutor(chunk_size=size)

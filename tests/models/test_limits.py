@@ -41,7 +41,7 @@ def test_the_smallest_known_limit_is_allowed_and_one_more_is_not(
 ) -> None:
     told(tmp_path, config, tokenizer)
     refuse_too_long("embedder", limit, tmp_path)
-    with pytest.raises(ConfigError, match=f"embedder argument max_length is {limit + 1}, .* reads {limit} tokens"):
+    with pytest.raises(ConfigError, match=f"embedder.max_length is {limit + 1}, .* reads {limit} tokens"):
         refuse_too_long("embedder", limit + 1, tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_the_limit_is_where_torch_runs_out_of_positions(tiny_embedder: Path, tmp
 
 def test_onnx_backends_refuse_before_anything_is_computed(carrier: Path) -> None:
     # bge_small_en tells it in config.json, reranker_en in tokenizer_config.json alone.
-    with pytest.raises(ConfigError, match=r"embedder argument max_length is 100000, but the model reads 512 tokens"):
+    with pytest.raises(ConfigError, match=r"embedder.max_length is 100000, but the model reads 512 tokens"):
         onnx_embedder(carrier / "bge_small_en", max_length=100_000).fingerprint  # noqa: B018 - reading it is the test
     with pytest.raises(ConfigError, match=r"reads 512 tokens \(model_max_length in .*expected 32 to 512"):
         onnx_reranker(carrier / "reranker_en", max_length=513).count_tokens([("one", "two")])
@@ -98,9 +98,9 @@ def test_onnx_backends_refuse_before_anything_is_computed(carrier: Path) -> None
 def test_flag_backends_refuse_before_weights_are_read(tiny_reranker: Path, tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
         shutil.copy(tiny_reranker / name, tmp_path)
-    with pytest.raises(ConfigError, match=r"reranker argument max_length is 512, .* reads 128 tokens"):
+    with pytest.raises(ConfigError, match=r"reranker.max_length is 512, .* reads 128 tokens"):
         flag_reranker(tmp_path, max_length=512).score([("one", "two")])
-    with pytest.raises(ConfigError, match=r"reranker argument max_length is 512, .* reads 128 tokens"):
+    with pytest.raises(ConfigError, match=r"reranker.max_length is 512, .* reads 128 tokens"):
         flag_reranker(tmp_path, max_length=512).count_tokens([("one", "two")])
-    with pytest.raises(ConfigError, match=r"embedder argument max_length is 512, .* reads 128 tokens"):
+    with pytest.raises(ConfigError, match=r"embedder.max_length is 512, .* reads 128 tokens"):
         flag_embedder(tmp_path, max_length=512).embed_queries(["one"])

@@ -62,7 +62,7 @@ def test_a_missing_file_of_a_carrier_is_named() -> None:
 
 @pytest.mark.parametrize("sha256", [{}, None, "0" * 64])
 def test_a_carrier_without_any_digest_is_refused_because_it_would_check_nothing(sha256: Any) -> None:
-    with pytest.raises(ConfigError, match=r"weights argument sha256 is .*; expected the SHA-256 of every file"):
+    with pytest.raises(ConfigError, match=r"weights.sha256 is .*; expected the SHA-256 of every file"):
         CarrierWeights("carrier", "1.2", "carrier/data", sha256)
 
 
@@ -156,14 +156,14 @@ def test_a_folder_behind_a_link_counts_for_the_identity(tmp_path: Path) -> None:
 def test_weights_with_arguments_of_the_wrong_type_are_refused_at_once() -> None:
     wrong: list[Any] = [None, 2.2, ["x"]]
     for value in wrong:
-        with pytest.raises(ConfigError, match=r"weights argument path is .*; expected text"):
+        with pytest.raises(ConfigError, match=r"weights.path is .*; expected text"):
             FolderWeights(value)
-        with pytest.raises(ConfigError, match=r"weights argument version is .*; expected text"):
+        with pytest.raises(ConfigError, match=r"weights.version is .*; expected text"):
             CarrierWeights("carrier", value, "carrier/data", {"model.onnx": "0"})
-        with pytest.raises(ConfigError, match=r"weights argument revision is .*; expected text"):
+        with pytest.raises(ConfigError, match=r"weights.revision is .*; expected text"):
             HubWeights("BAAI/tiny", value)
     for patterns in ("onnx/*", None):
-        with pytest.raises(ConfigError, match=r"weights argument ignore is .*; expected a list of patterns"):
+        with pytest.raises(ConfigError, match=r"weights.ignore is .*; expected a list of patterns"):
             HubWeights("BAAI/tiny", "main", patterns)  # type: ignore[arg-type]
 
 
