@@ -151,7 +151,7 @@ def _dangling(
         left_out = " (or its corpus_filter leaves them out)" if selection.corpus_filter else ""
         raise DataError(
             f"document {doc_id!r}, relevant to query {query_id!r}, is not in the corpus{left_out}; "
-            f"{len(found)} positives dangle like this. Mend the ids, or set on_dangling=keep to count them "
+            f"{len(found)} positives dangle like this. Mend the ids, or set dataset.on_dangling=keep to count them "
             "as never found",
             judgments.path,
             judgments.lines[found[0]],
@@ -168,7 +168,7 @@ def _warnings(
         first = next(iter(judgments.grades[lost[0]]))
         raise DataError(
             f"query {lost[0]!r} is judged but is not among the queries; {len(lost)} queries are missing like "
-            "this. Mend the ids, or set on_dangling=keep to leave them out",
+            "this. Mend the ids, or set dataset.on_dangling=keep to leave them out",
             judgments.path,
             judgments.lines[(lost[0], first)],
         )
