@@ -33,6 +33,7 @@ clean: ## forget results and what was computed; keep .venv and baselines
 	find reports -mindepth 1 -maxdepth 1 ! -name baselines ! -name .gitkeep -exec rm -rf {} +
 
 .venv/.eval: pyproject.toml .ci/constraints.txt
+	@echo "Setting up .venv, once; this takes a few minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) --editable '.[embedded]'
 	touch $@
