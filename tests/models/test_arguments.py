@@ -85,12 +85,19 @@ def test_a_graph_outside_of_its_folder_is_refused_because_no_identity_covers_it(
         onnx_reranker(tmp_path, file=file)
 
 
-def test_what_fits_passes() -> None:
+def test_what_fits_passes_and_its_neighbour_does_not() -> None:
+    """Each pair differs in one step only, so that the limit itself is what is tested."""
     whole_number("embedder.max_length", 32, 32)
     whole_number("embedder.threads", None, 1, or_null=True)
     boolean("embedder.normalize", False)
     text("embedder.query_prompt", "")
     text("reranker.device", None, or_null=True)
+    with pytest.raises(ConfigError):
+        whole_number("embedder.threads", None, 1)
+    with pytest.raises(ConfigError):
+        boolean("embedder.normalize", None)
+    with pytest.raises(ConfigError):
+        text("reranker.device", None)
 
 
 def test_a_number_below_the_least_is_refused() -> None:

@@ -56,7 +56,11 @@ def test_the_smallest_known_limit_is_allowed_and_one_more_is_not(
     ],
 )
 def test_where_no_file_tells_nothing_is_refused(config: Any, tokenizer: Any, tmp_path: Path) -> None:
-    refuse_too_long("embedder", 100_000, told(tmp_path, config, tokenizer))
+    folder = told(tmp_path, config, tokenizer)
+    refuse_too_long("embedder", 100_000, folder)
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 512}')
+    with pytest.raises(ConfigError, match="reads 512 tokens"):
+        refuse_too_long("embedder", 100_000, folder)
 
 
 def test_files_beside_the_graph_are_read_before_those_of_the_folder(tmp_path: Path) -> None:

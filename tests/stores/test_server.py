@@ -147,6 +147,8 @@ def test_a_loopback_server_is_reached_past_a_proxy(server: QdrantServer, monkeyp
     monkeypatch.delenv("NO_PROXY", raising=False)
     store = server_store(server.url)
     store.open("a")
+    store.add(IDS, random_vectors(50))
+    assert store.missing([*IDS, "absent"]) == ["absent"]
     store.close()
 
 
