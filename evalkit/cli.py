@@ -1,6 +1,7 @@
-"""Commands and exit codes; no logic.
+"""Commands, their flags and exit codes; what each does is in ``commands``.
 
-Exit codes: 0 done, 1 a bug (with its traceback), 2 bad input or configuration (one message), 130 stopped.
+Exit codes: 0 done or passed, 1 a bug (with its traceback), 2 bad input or configuration (one message), 3 the gate
+failed, 4 inconclusive under the strict policy, 5 the result is invalid, 130 stopped.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ import io
 import logging
 import sys
 from collections.abc import Sequence
-from importlib import metadata
-from typing import TYPE_CHECKING
+from importlib import import_module, metadata
 
 from evalkit.errors import EvalkitError
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+RESULT = "result folder, or its result.json; left out, the newest"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,21 +24,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The table holds signs that some terminals and pipes cannot show; that must not cost a result.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    known, rest = parser.parse_known_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Hydra reads the flags of run itself.
+    known, rest = parser.parse_known_args(given[:1] if given[:1] == ["run"] else given)
     if known.command is None:
         parser.print_help()
         return 0
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if known.command == "run":
+        known.words = given[1:]
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     logging.getLogger("evalkit").setLevel(logging.INFO)
     try:
-        _run(rest)
+        return int(import_module(f"evalkit.commands.{known.command}").run(known))
     except EvalkitError as error:
         print(f"evalkit: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("evalkit: stopped; what was computed is remembered, start again to go on", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,20 +57,36 @@ def _parser() -> argparse.ArgumentParser:
         help="evaluate dense against reranked retrieval, for example: evalkit run sweep.top_k=[10,50]",
         add_help=False,
     )
+    _gate(_command(commands, "gate", "hold a result to the rules in conf/gate; exit 3 where one fails"))
+    baseline = _command(commands, "baseline", "keep a result as what later ones must not fall behind")
+    baseline.add_argument("--name", help="name of the file in reports/baselines; left out, the data set's")
+    _command(commands, "report", "draw a result again; overrides measure it again, without a model")
+    _command(commands, "verify", "derive a result again from its candidates and judgments, and check every file")
+    compare = commands.add_parser("compare", help="two results side by side, paired by query", allow_abbrev=False)
+    compare.add_argument("first", metavar="A", help="result folder")
+    compare.add_argument("second", metavar="B", help="result folder; what changed from A to B is shown")
     return parser
 
 
-def _run(overrides: Sequence[str]) -> None:
-    from evalkit.config import with_hydra
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=what, description=what, allow_abbrev=False)
+    command.add_argument(
+        "words", nargs="*", metavar="RESULT | key=value", help=f"{RESULT}; Hydra overrides, such as reports_dir=..."
+    )
+    return command
 
-    with_hydra(_evaluate, overrides)
 
-
-def _evaluate(config: DictConfig) -> None:
-    from evalkit.config import build_plan, build_sinks, reports_folder
-    from evalkit.delivery import deliver
-    from evalkit.pipeline import evaluate
-
-    sinks, reports = build_sinks(config), reports_folder(config)
-    result = evaluate(build_plan(config))
-    deliver(result, sinks, reports)
+def _gate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--metric", help="metric that the expectation speaks of, such as recall@5")
+    command.add_argument("--top-k", type=int, help="decision top-k")
+    command.add_argument("--min-points", type=float, help="least gain in points; alone, it leaves the band open above")
+    command.add_argument("--max-points", type=float, help="largest gain in points")
+    command.add_argument("--decide-on", choices=("estimate", "lower_bound"), help="what is held against the band")
+    command.add_argument(
+        "--expectation",
+        choices=("warn", "fail", "strict"),
+        help="warn: say it; fail: exit 3 when below; strict: also exit 4 when inconclusive",
+    )
+    command.add_argument("--baseline", metavar="NAME", help="name of a file in reports/baselines")

@@ -18,11 +18,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from evalkit.analysis.grouping import FamilyRule
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.checks import boolean, unfit, whole_number
 from evalkit.errors import ConfigError, EvalkitError
+from evalkit.findings import Expectation
 from evalkit.ports import Sink
-from evalkit.result import Expectation
+from evalkit.result import Design
 from evalkit.stages import Plan
 from evalkit.types import Metric
 
@@ -98,14 +100,9 @@ def build_plan(config: DictConfig) -> Plan:
     """
     try:
         resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        expected, sweep, metrics, retrieval = (
-            _mapping(resolved, name) for name in ("expectation", "sweep", "metrics", "retrieval")
-        )
-        top_ks = _list(sweep["top_k"], "sweep.top_k")
-        for top_k in top_ks:
-            whole_number("sweep.top_k", top_k, 1)
-        whole_number("expectation.top_k", expected["top_k"], 1)
+        retrieval, sweep, statistics = (_mapping(resolved, name) for name in ("retrieval", "sweep", "statistics"))
         boolean("retrieval.exclude_self", retrieval["exclude_self"])
+        boolean("sweep.sequential", sweep["sequential"])
         return Plan(
             source=_make(config, "dataset"),
             embedder=_make(config, "embedder"),
@@ -113,19 +110,39 @@ def build_plan(config: DictConfig) -> Plan:
             store=_make(config, "vector_store"),
             cache=_make(config, "cache"),
             executor=_make(config, "executor"),
-            top_ks=tuple(top_ks),
-            metrics=parse_metrics([str(name) for name in _list(metrics["names"], "metrics.names")]),
-            expectation=Expectation(
-                metric=Metric.parse(str(expected["metric"])),
-                top_k=expected["top_k"],
-                min_points=_number(expected["min_points"], "expectation.min_points"),
-                max_points=_number(expected["max_points"], "expectation.max_points"),
-            ),
+            design=_design(resolved),
+            family=FamilyRule(statistics["family"], statistics["family_pattern"]),
+            sequential=sweep["sequential"],
             exclude_self=retrieval["exclude_self"],
             config=resolved,
         )
     except CONFIG_ERRORS as error:
         raise explain(error) from error
+
+
+def _design(resolved: Mapping[str, Any]) -> Design:
+    expected, sweep, metrics, statistics = (
+        _mapping(resolved, name) for name in ("expectation", "sweep", "metrics", "statistics")
+    )
+    top_ks = _list(sweep["top_k"], "sweep.top_k")
+    for top_k in top_ks:
+        whole_number("sweep.top_k", top_k, 1)
+    whole_number("expectation.top_k", expected["top_k"], 1)
+    highest = expected["max_points"]
+    return Design(
+        top_ks=tuple(top_ks),
+        metrics=parse_metrics([str(name) for name in _list(metrics["names"], "metrics.names")]),
+        expectation=Expectation(
+            metric=Metric.parse(str(expected["metric"])),
+            top_k=expected["top_k"],
+            min_points=_number(expected["min_points"], "expectation.min_points"),
+            max_points=None if highest is None else _number(highest, "expectation.max_points"),
+            decide_on=expected["decide_on"],
+        ),
+        slices=tuple(str(name) for name in _list(statistics["slices"], "statistics.slices")),
+        resamples=statistics["resamples"],
+        seed=statistics["seed"],
+    )
 
 
 def build_sinks(config: DictConfig) -> dict[str, Sink]:

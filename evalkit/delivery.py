@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from evalkit import manifest
 from evalkit.errors import SinkError
 from evalkit.ports import Sink
 from evalkit.result import EvalResult
@@ -35,6 +36,7 @@ def deliver(result: EvalResult, sinks: Mapping[str, Sink], reports: Path) -> Pat
             for sink in sinks.values():
                 if not sink.publishes:
                     sink.write(result, staging)
+            manifest.seal(staging)
             staging.chmod(0o755)
             staging.rename(final)
         finally:

@@ -5,7 +5,8 @@
     ├── DataError           a corpus, queries, qrels or run file is wrong (file and line)
     ├── ModelError          weights are missing, damaged or unfit, or a score is not a number
     ├── StoreError          a vector store or the cache cannot be reached, opened or trusted
-    └── SinkError           a finished result could not be written or sent on
+    ├── SinkError           a finished result could not be written or sent on
+    └── ControlError        exit code 5: a self-check failed
 
 Any other exception is a bug in evalkit and ends the process with exit code 1.
 """
@@ -51,3 +52,9 @@ class StoreError(EvalkitError):
 
 class SinkError(EvalkitError):
     """A finished result could not be written or sent on; the message says where it is safe, if it is."""
+
+
+class ControlError(EvalkitError):
+    """A self-check failed: no number of the result can be trusted, or none can be derived."""
+
+    exit_code = 5

@@ -1,36 +1,24 @@
 """The flow: dataset -> candidates -> raw scores -> runs -> metrics -> verdict.
 
-Everything after the raw scores (:func:`assess`) is a pure function of candidates, qrels and config.
+Everything after the raw scores (:func:`evalkit.analysis.assess.assess`) is a pure function of evidence and design.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-from evalkit.analysis.comparison import compare
-from evalkit.analysis.derive import derive, rank_perfectly, systems_of
-from evalkit.analysis.expectation import check_sweep, judge
-from evalkit.analysis.metrics import judged_share, mean, measure
+from evalkit.analysis.assess import assess
+from evalkit.analysis.expectation import check_sweep
+from evalkit.analysis.grouping import attributes_of
+from evalkit.probes import check_replay, check_store
 from evalkit.provenance import capture
-from evalkit.result import Comparison, EvalResult, Expectation, Verdict
+from evalkit.result import EvalResult, Evidence, Subject
+from evalkit.sequential import rerank_until_decided
 from evalkit.stages import Log, Plan, key_of, rerank, retrieve
-from evalkit.types import Candidates, Fingerprint, Metric, PerQuery, Qrels, Run, System
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """What follows from candidates and qrels alone."""
-
-    systems: tuple[System, ...]
-    runs: tuple[Run, ...]
-    per_query: Mapping[str, Mapping[Metric, PerQuery]]
-    metrics: Mapping[str, Mapping[Metric, float]]
-    judged: Mapping[str, float]
-    comparisons: tuple[Comparison, ...]
-    verdict: Verdict
+from evalkit.types import Dataset, Fingerprint
 
 
 def evaluate(plan: Plan) -> EvalResult:
@@ -39,68 +27,64 @@ def evaluate(plan: Plan) -> EvalResult:
     Raises:
         EvalkitError: Bad configuration, bad data, an unusable model or store.
     """
-    check_sweep(plan.top_ks, plan.metrics, plan.expectation)
-    log = Log()
+    check_sweep(plan.design)
+    if plan.sequential:
+        plan = replace(plan, design=replace(plan.design, top_ks=(plan.design.expectation.top_k,)))
+    design, log = plan.design, Log()
     with log.phase("load"):
         dataset = plan.source.load()
-    check_sweep(plan.top_ks, plan.metrics, plan.expectation, len(dataset.documents) - int(plan.exclude_self))
+    check_sweep(design, len(dataset.documents) - int(plan.exclude_self))
+    subject = describe(dataset)
     fingerprints = {"embedder": plan.embedder.fingerprint, "reranker": plan.reranker.fingerprint}
     provenance = capture(fingerprints, plan.config)
+    families, sequential = plan.family.families(dataset.queries), None
     with closing(plan.cache), closing(plan.store):
         retrieved = retrieve(plan, dataset, log)
-        candidates, scoring = rerank(plan, dataset, retrieved, log)
+        if plan.sequential:
+            candidates, scoring, sequential = rerank_until_decided(plan, dataset, retrieved, families, log)
+        else:
+            candidates, scoring = rerank(plan, dataset, retrieved, log)
+        with log.phase("probe"):
+            observed = [*check_store(plan.store, dataset, design.seed)]
+            if log.computed["pairs"]:
+                observed.append(check_replay(plan.reranker, candidates, dataset, design.seed))
+    queries = [query for query in dataset.queries if query.id in candidates]
+    evidence = Evidence(
+        candidates=candidates,
+        qrels={query.id: dataset.qrels[query.id] for query in queries},
+        families={query.id: families[query.id] for query in queries if query.id in families},
+        attributes=attributes_of(queries, design.slices),
+    )
     with log.phase("measure"):
-        assessment = assess(candidates, dataset.qrels, plan.top_ks, plan.metrics, plan.expectation)
+        assessment = assess(evidence, design, subject, scoring, observed, sequential)
     return EvalResult(
         run_id=_run_id(provenance.created, dataset.digest, fingerprints, plan.config),
-        status="ok",
-        dataset=dataset,
-        systems=assessment.systems,
-        candidates=candidates,
-        runs=assessment.runs,
-        per_query=assessment.per_query,
-        metrics=assessment.metrics,
-        judged=assessment.judged,
-        comparisons=assessment.comparisons,
-        verdict=assessment.verdict,
+        dataset=subject,
+        evidence=evidence,
+        design=design,
+        assessment=assessment,
         scoring=scoring,
         timings=log.timings,
         computed=log.computed,
         provenance=provenance,
+        sequential=sequential,
     )
 
 
-def assess(
-    candidates: Candidates, qrels: Qrels, top_ks: Sequence[int], metrics: Sequence[Metric], expectation: Expectation
-) -> Assessment:
-    """Derive the runs, measure, compare and judge: pure, and needs no model."""
-    systems = systems_of(top_ks)
-    runs = tuple(derive(candidates, system) for system in systems)
-    per_query = {run.name: measure(run, qrels, metrics) for run in runs}
-    comparisons = []
-    for system in systems:
-        if system.top_k is None:
-            continue
-        perfect = {
-            query_id: rank_perfectly(found, system.top_k, qrels.get(query_id, {}))
-            for query_id, found in candidates.items()
-        }
-        oracle = measure(Run(f"oracle@{system.top_k}", perfect), qrels, metrics)
-        comparisons += [
-            compare(metric, system, per_query["dense"][metric], per_query[system.name][metric], oracle[metric])
-            for metric in metrics
-        ]
-    decisive = next(
-        found for found in comparisons if found.metric == expectation.metric and found.top_k == expectation.top_k
-    )
-    return Assessment(
-        systems=systems,
-        runs=runs,
-        per_query=per_query,
-        metrics={name: {metric: mean(found) for metric, found in values.items()} for name, values in per_query.items()},
-        judged={run.name: judged_share(run, qrels) for run in runs},
-        comparisons=tuple(comparisons),
-        verdict=judge(decisive, expectation),
+def describe(dataset: Dataset) -> Subject:
+    """The data set in numbers, without its texts."""
+    return Subject(
+        name=dataset.name,
+        digest=dataset.digest,
+        corpus_digest=dataset.corpus_digest,
+        qrels_digest=key_of(dataset.qrels).hex(),
+        n_documents=len(dataset.documents),
+        n_queries=len(dataset.queries),
+        languages=dataset.languages,
+        dangling=dataset.dangling,
+        unjudged=dataset.unjudged,
+        without_positives=dataset.without_positives,
+        warnings=dataset.warnings,
     )
 
 

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evalkit.result import Provenance
+from evalkit.record import Provenance
 from evalkit.types import Fingerprint
 
 PACKAGES = (

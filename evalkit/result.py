@@ -1,132 +1,150 @@
-"""What an evaluation expects and finds: frozen values, built from those in ``types``."""
+"""One finished evaluation: what it follows from, what was asked, what was found, and where it comes from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-from evalkit.errors import ConfigError
-from evalkit.types import Candidates, Dataset, Fingerprint, Metric, PerQuery, Run, System
+from evalkit.checks import whole_number
+from evalkit.findings import (
+    Attribution,
+    Comparison,
+    Control,
+    Expectation,
+    Fate,
+    Knee,
+    SliceGain,
+    Verdict,
+    WhatIf,
+)
+from evalkit.record import Latency, Provenance, Scoring, Sequential
+from evalkit.types import Candidates, Metric, PerQuery, Qrels, Run, System
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
-    """The gain that was promised, declared before the run.
+class Subject:
+    """What was evaluated, without its texts.
 
     Attributes:
-        metric: The metric it speaks of.
-        top_k: The decision top-k.
-        min_points: Lower edge of the band, in points.
-        max_points: Upper edge of the band, in points.
+        name: Short name; also the folder under ``reports/``.
+        digest: SHA-256 over documents, queries, qrels and selection.
+        corpus_digest: SHA-256 over the documents alone.
+        qrels_digest: SHA-256 over the judgments of the evaluated queries.
+        n_documents: Documents of the corpus.
+        n_queries: Evaluated queries.
+        languages: Distinct ``lang`` values of queries and documents, sorted.
+        dangling: (query id, document id) of the positives that the corpus does not hold.
+        unjudged: Selected queries without any judgment; not evaluated.
+        without_positives: Selected queries whose judgments are all below 1; not evaluated.
+        warnings: What a careful reader of the result should know about the files.
     """
 
-    metric: Metric
-    top_k: int
-    min_points: float
-    max_points: float
+    name: str
+    digest: str
+    corpus_digest: str
+    qrels_digest: str
+    n_documents: int
+    n_queries: int
+    languages: tuple[str, ...] = ()
+    dangling: tuple[tuple[str, str], ...] = ()
+    unjudged: tuple[str, ...] = ()
+    without_positives: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a result follows from: what the tables of a result folder hold.
+
+    Attributes:
+        candidates: Stage-1 candidates with both scores.
+        qrels: Judgments of exactly the evaluated queries; each has a positive.
+        families: query id -> family, for the queries that have one: translations or paraphrases of one question.
+        attributes: query id -> attribute -> values, for the attributes that slices are made of.
+    """
+
+    candidates: Candidates
+    qrels: Qrels
+    families: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is asked of the evidence, declared before the run.
+
+    Attributes:
+        top_ks: The stage-1 top-k values of the sweep.
+        metrics: The metrics, the expectation's among them.
+        expectation: What is judged.
+        slices: Attributes of queries by which the gain is split.
+        resamples: Of every bootstrap and permutation.
+        seed: Of everything that is drawn.
+    """
+
+    top_ks: tuple[int, ...]
+    metrics: tuple[Metric, ...]
+    expectation: Expectation
+    slices: tuple[str, ...] = ()
+    resamples: int = 10_000
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.metric.cutoff is not None and self.top_k <= self.metric.cutoff:
-            raise ConfigError(
-                f"expectation.top_k is {self.top_k}, but {self.metric} cannot change unless more than "
-                f"{self.metric.cutoff} candidates are reranked; choose a top_k above {self.metric.cutoff}"
-            )
-        if not self.min_points <= self.max_points:
-            raise ConfigError(
-                f"expectation.min_points {self.min_points} is above max_points {self.max_points}; swap them"
-            )
+        whole_number("statistics.resamples", self.resamples, 100)
+        whole_number("statistics.seed", self.seed, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """What one reranked system changed against dense retrieval, on one metric.
-
-    Means, ``oracle`` and ``captured`` are fractions; ``*_points`` are 100 x a difference of means;
-    ``relative_percent`` is None where the baseline is 0, ``captured`` where the headroom is 0.
-    The fields from ``ci_low`` to ``p_adjusted`` are None as long as no statistics were computed.
-    """
-
-    metric: Metric
-    baseline: str
-    candidate: str
-    top_k: int
-    baseline_mean: float
-    candidate_mean: float
-    delta_points: float
-    relative_percent: float | None
-    wins: int
-    ties: int
-    losses: int
-    n_queries: int
-    oracle: float
-    headroom_points: float
-    captured: float | None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    p_value: float | None = None
-    p_adjusted: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How the measured gain compares with the expectation.
+class Assessment:
+    """What follows from the evidence and the design alone.
 
     Attributes:
-        expectation: What was promised.
-        status: ``below``, ``met`` or ``above`` the band.
-        delta_points: The measured gain at the decision top-k.
-        ci_low: Lower edge of its 95 % interval in points, or None where no interval was computed.
-        ci_high: Upper edge, likewise.
-        conclusive: The interval excludes every adjacent edge of the band.
-        reason: One sentence with the numbers.
-        advice: What to do next, most useful first.
+        systems: ``dense`` first, then ``rerank@K`` by rising K.
+        runs: One per system, in the order of ``systems``.
+        per_query: system -> metric -> query id -> value.
+        metrics: system -> metric -> mean over the evaluated queries.
+        judged: system -> share of its top 5 that is judged (Judged@5), over the evaluated queries.
+        comparisons: Every metric and top-k against dense.
+        verdict: The expectation, judged.
+        fates: Per query and top-k, what became of the positives.
+        attribution: The same in points, per top-k.
+        knee: Where a larger top-k stops to pay.
+        slices: The gain by attributes of queries.
+        controls: The self-checks.
+        what_ifs: Other uses of the same scores.
     """
 
-    expectation: Expectation
-    status: Literal["met", "below", "above", "invalid"]
-    delta_points: float
-    conclusive: bool
-    reason: str
-    advice: tuple[str, ...] = ()
-    ci_low: float | None = None
-    ci_high: float | None = None
+    systems: tuple[System, ...]
+    runs: tuple[Run, ...]
+    per_query: Mapping[str, Mapping[Metric, PerQuery]]
+    metrics: Mapping[str, Mapping[Metric, float]]
+    judged: Mapping[str, float]
+    comparisons: tuple[Comparison, ...]
+    verdict: Verdict
+    fates: tuple[Fate, ...]
+    attribution: tuple[Attribution, ...]
+    knee: Knee
+    slices: tuple[SliceGain, ...]
+    controls: tuple[Control, ...]
+    what_ifs: tuple[WhatIf, ...]
 
+    @property
+    def status(self) -> Literal["ok", "invalid"]:
+        """``invalid`` when a control failed."""
+        return "invalid" if any(control.status == "failed" for control in self.controls) else "ok"
 
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """How stage 2 came about.
+    def comparison(self, metric: Metric, top_k: int) -> Comparison:
+        """The comparison of ``rerank@top_k`` with dense on one metric."""
+        for found in self.comparisons:
+            if found.metric == metric and found.top_k == top_k:
+                return found
+        raise KeyError(f"{metric} at top-k {top_k}")
 
-    Attributes:
-        pairs: Unique (query, document) pairs that were needed.
-        truncated: Pairs longer than the reranker's max_length.
-        max_length: That limit, in tokens, special tokens included.
-        ties: Candidates whose score equals that of another candidate of the same query.
-    """
-
-    pairs: int
-    truncated: int
-    max_length: int
-    ties: int
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where the numbers come from.
-
-    Attributes:
-        created: Start of the run, ISO 8601, UTC.
-        versions: Package -> version.
-        machine: Processor, cores, platform.
-        fingerprints: ``embedder`` and ``reranker`` -> fingerprint.
-        config: The resolved configuration, without secrets.
-    """
-
-    created: str
-    versions: Mapping[str, str]
-    machine: Mapping[str, str | int]
-    fingerprints: Mapping[str, Fingerprint]
-    config: Mapping[str, Any]
+    @property
+    def decision(self) -> Comparison:
+        """The comparison that the expectation speaks of."""
+        return self.comparison(self.verdict.expectation.metric, self.verdict.expectation.top_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +153,13 @@ class EvalResult:
 
     Attributes:
         run_id: Name of the result folder.
-        status: ``invalid`` when a self-check failed.
-        dataset: What was evaluated; its texts stay out of every file that leaves the machine.
-        systems: ``dense`` first, then ``rerank@K`` by rising K.
-        candidates: Stage-1 candidates with both scores.
-        runs: One per system, in the order of ``systems``.
-        per_query: system -> metric -> query id -> value.
-        metrics: system -> metric -> mean over the evaluated queries.
-        judged: system -> share of its top 5 that is judged (Judged@5), over the evaluated queries.
-        comparisons: Every metric and top-k against dense.
-        verdict: The expectation, judged.
+        dataset: What was evaluated.
+        evidence: What the assessment follows from.
+        design: What was asked.
+        assessment: What was found.
         scoring: How stage 2 came about.
+        latency: The warm probe; None where none was measured.
+        sequential: How a sequential run ended; None for a full one.
         timings: Phase -> seconds of wall time.
         computed: ``documents``, ``queries`` and ``pairs`` that a model worked on in this run; the
             others were remembered.
@@ -153,24 +167,13 @@ class EvalResult:
     """
 
     run_id: str
-    status: Literal["ok", "invalid"]
-    dataset: Dataset
-    systems: tuple[System, ...]
-    candidates: Candidates
-    runs: tuple[Run, ...]
-    per_query: Mapping[str, Mapping[Metric, PerQuery]]
-    metrics: Mapping[str, Mapping[Metric, float]]
-    judged: Mapping[str, float]
-    comparisons: tuple[Comparison, ...]
-    verdict: Verdict
+    dataset: Subject
+    evidence: Evidence
+    design: Design
+    assessment: Assessment
     scoring: Scoring
     timings: Mapping[str, float]
     computed: Mapping[str, int]
     provenance: Provenance
-
-    def comparison(self, metric: Metric, top_k: int) -> Comparison:
-        """The comparison of ``rerank@top_k`` with dense on one metric."""
-        for found in self.comparisons:
-            if found.metric == metric and found.top_k == top_k:
-                return found
-        raise KeyError(f"{metric} at top-k {top_k}")
+    latency: Latency | None = None
+    sequential: Sequential | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.analysis.derive import count_ties, order_hits
+from evalkit.analysis.grouping import FamilyRule
 from evalkit.errors import ModelError
-from evalkit.ports import Cache, DatasetSource, Embedder, Executor, Hit, Numbers, Reranker, Vectors, VectorStore
-from evalkit.result import Expectation, Scoring
-from evalkit.types import Candidates, Dataset, Fingerprint, Metric
+from evalkit.ports import Cache, DatasetSource, Embedder, Executor, Hit, Numbers, Pair, Reranker, Vectors, VectorStore
+from evalkit.record import Scoring
+from evalkit.result import Design
+from evalkit.types import Candidates, Dataset, Fingerprint
 
 SEARCH_MARGIN = 16
 """Extra hits asked of the store at first, so that few searches have to be repeated because of ties at the cut."""
@@ -31,7 +33,9 @@ class Plan:
     """Everything that one evaluation needs, ready to use but not yet opened.
 
     Attributes:
-        top_ks: The stage-1 top-k values of the sweep.
+        design: What is asked.
+        family: How queries name their family.
+        sequential: Stop as soon as the expectation's lower edge is decided.
         exclude_self: Leave out the document whose id equals the query's id.
         config: The resolved configuration, for the record.
     """
@@ -42,9 +46,9 @@ class Plan:
     store: VectorStore
     cache: Cache
     executor: Executor
-    top_ks: tuple[int, ...]
-    metrics: tuple[Metric, ...]
-    expectation: Expectation
+    design: Design
+    family: FamilyRule = field(default_factory=FamilyRule)
+    sequential: bool = False
     exclude_self: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -73,10 +77,12 @@ def retrieve(plan: Plan, dataset: Dataset, log: Log) -> Candidates:
     with log.phase("embed_queries"):
         query_keys = {query.id: key_of(prefix, "query", query.text) for query in dataset.queries}
         query_texts = {query_keys[query.id]: query.text for query in dataset.queries}
-        query_vectors, log.computed["queries"] = _remembered(plan, query_texts, plan.embedder.embed_queries, "queries")
+        query_vectors, log.computed["queries"] = _remembered(
+            plan, query_texts, lambda keys: plan.embedder.embed_queries([query_texts[key] for key in keys]), "queries"
+        )
     with log.phase("search"):
         matrix = np.stack([query_vectors[query_keys[query.id]] for query in dataset.queries]).astype(np.float32)
-        depth = min(len(texts), max(*plan.top_ks, *(metric.cutoff or 0 for metric in plan.metrics)))
+        depth = min(len(texts), max(*plan.design.top_ks, *(metric.cutoff or 0 for metric in plan.design.metrics)))
         hits = _search(plan.store, matrix, depth + int(plan.exclude_self), len(texts))
         return {
             query.id: order_hits(
@@ -88,31 +94,73 @@ def retrieve(plan: Plan, dataset: Dataset, log: Log) -> Candidates:
 
 def rerank(plan: Plan, dataset: Dataset, retrieved: Candidates, log: Log) -> tuple[Candidates, Scoring]:
     """Stage 2: score each unique pair once, whatever the number of top-k values."""
-    documents = {document.id: document.content for document in dataset.documents}
-    queries = {query.id: query.text for query in dataset.queries}
-    prefix = key_of(plan.reranker.fingerprint, "pair")
-    top_k = max(plan.top_ks)
     with log.phase("rerank"):
+        pairs = Pairs.of(plan, dataset, retrieved)
+        rows, log.computed["pairs"] = _remembered(plan, pairs.texts, pairs.scorer(plan.reranker), "pairs")
+    return pairs.outcome(retrieved, rows, plan.reranker.max_length)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The pairs that stage 2 reads: the first max(top-k) candidates of each query.
+
+    Attributes:
+        keys: query id -> document id -> content key.
+        texts: Content key -> the pair, each once.
+    """
+
+    keys: Mapping[str, Mapping[str, bytes]]
+    texts: Mapping[bytes, Pair]
+
+    @classmethod
+    def of(cls, plan: Plan, dataset: Dataset, retrieved: Candidates) -> Pairs:
+        """Keys hold the reranker's fingerprint and both texts; long pairs stand first."""
+        documents = {document.id: document.content for document in dataset.documents}
+        queries = {query.id: query.text for query in dataset.queries}
+        prefix, top_k = key_of(plan.reranker.fingerprint, "pair"), max(plan.design.top_ks)
         keys = {
-            (query_id, candidate.doc_id): key_of(prefix, queries[query_id], documents[candidate.doc_id])
+            query_id: {one.doc_id: key_of(prefix, queries[query_id], documents[one.doc_id]) for one in found[:top_k]}
             for query_id, found in retrieved.items()
-            for candidate in found[:top_k]
         }
-        pairs = {key: (queries[query_id], documents[doc_id]) for (query_id, doc_id), key in keys.items()}
-        # Long pairs first: neighbours of one length waste no padding, and memory runs out early or not at all.
-        pairs = dict(sorted(pairs.items(), key=lambda entry: -len(entry[1][0]) - len(entry[1][1])))
-        outcome, log.computed["pairs"] = _remembered(plan, pairs, lambda chunk: _score(plan.reranker, chunk), "pairs")
-    scored = {
-        query_id: tuple(
-            replace(candidate, rerank_score=float(outcome[keys[query_id, candidate.doc_id]][0]))
-            for candidate in found[:top_k]
-        )
-        + found[top_k:]
-        for query_id, found in retrieved.items()
-    }
-    limit = plan.reranker.max_length
-    truncated = sum(float(value[1]) > limit for value in outcome.values())
-    return scored, Scoring(len(pairs), truncated, limit, count_ties(scored))
+        texts = {
+            key: (queries[query_id], documents[doc_id]) for query_id, of in keys.items() for doc_id, key in of.items()
+        }
+        # Neighbours of one length waste no padding, and memory runs out early or not at all.
+        return cls(keys, dict(sorted(texts.items(), key=lambda entry: -len(entry[1][0]) - len(entry[1][1]))))
+
+    def of_queries(self, query_ids: Iterable[str]) -> Pairs:
+        """Those of some queries, in their order."""
+        keys = {query_id: self.keys[query_id] for query_id in query_ids}
+        return Pairs(keys, {key: self.texts[key] for found in keys.values() for key in found.values()})
+
+    def scorer(self, reranker: Reranker) -> Callable[[Sequence[bytes]], Numbers]:
+        """From content keys to rows of (raw score, tokens before truncation)."""
+
+        def score(keys: Sequence[bytes]) -> Numbers:
+            pairs = [self.texts[key] for key in keys]
+            return np.column_stack([reranker.score(pairs), reranker.count_tokens(pairs)]).astype(np.float64)
+
+        return score
+
+    def outcome(
+        self, retrieved: Candidates, rows: Mapping[bytes, Numbers], max_length: int
+    ) -> tuple[Candidates, Scoring]:
+        """The candidates of these queries with their scores, and how those came about.
+
+        Args:
+            retrieved: Candidates of at least these queries.
+            rows: What :meth:`scorer` gave, by content key.
+            max_length: The reranker's, in tokens.
+        """
+        scored = {
+            query_id: tuple(
+                replace(one, rerank_score=float(rows[keys[one.doc_id]][0])) if one.doc_id in keys else one
+                for one in retrieved[query_id]
+            )
+            for query_id, keys in self.keys.items()
+        }
+        truncated = sum(float(rows[key][1]) > max_length for key in self.texts)
+        return scored, Scoring(len(self.texts), truncated, max_length, count_ties(scored))
 
 
 def _fill_store(plan: Plan, texts: Mapping[str, str], prefix: bytes) -> int:
@@ -179,17 +227,29 @@ def _inner_products(vectors: NDArray[np.float64], query: NDArray[np.float64]) ->
 
 
 def _remembered(
-    plan: Plan, items: Mapping[bytes, Any], compute: Callable[[Sequence[Any]], Numbers], label: str
+    plan: Plan, items: Mapping[bytes, Any], compute: Callable[[Sequence[bytes]], Numbers], label: str
 ) -> tuple[dict[bytes, Numbers], int]:
-    """The value of each item: from the cache where it is known, else computed and remembered chunk by chunk."""
-    known = plan.cache.get(list(items))
-    missing = [key for key in items if key not in known]
-    for chunk, rows in plan.executor.map(lambda keys: compute([items[key] for key in keys]), missing, label):
+    """The value of each item, and how many had to be computed."""
+    chunks = in_chunks(plan, list(items), compute, label)
+    values = next(chunks)
+    known = len(values)
+    for fresh in chunks:
+        values.update(fresh)
+    return values, len(values) - known
+
+
+def in_chunks(
+    plan: Plan, keys: Sequence[bytes], compute: Callable[[Sequence[bytes]], Numbers], label: str
+) -> Generator[dict[bytes, Numbers]]:
+    """First what the cache knows of these keys; then, chunk by chunk, what was computed and is remembered by then."""
+    known = plan.cache.get(keys)
+    missing = [key for key in keys if key not in known]
+    yield known
+    for chunk, rows in plan.executor.map(compute, missing, label):
         _check(rows, len(chunk), label)
         fresh = dict(zip(chunk, rows, strict=True))
         plan.cache.put(fresh.items())
-        known.update(fresh)
-    return known, len(missing)
+        yield fresh
 
 
 def _check(rows: Numbers, expected: int, label: str) -> None:
@@ -201,11 +261,6 @@ def _check(rows: Numbers, expected: int, label: str) -> None:
             f"the model returned a value that is not finite for {label}; nothing of it was kept. Half precision "
             "can overflow: try dtype float32"
         )
-
-
-def _score(reranker: Reranker, pairs: Sequence[tuple[str, str]]) -> Numbers:
-    """Columns: raw score, tokens before truncation."""
-    return np.column_stack([reranker.score(pairs), reranker.count_tokens(pairs)]).astype(np.float64)
 
 
 def key_of(*parts: str | bytes | Mapping[str, Any]) -> bytes:

@@ -143,6 +143,13 @@ class Metric:
     def __str__(self) -> str:
         return self.name if self.cutoff is None else f"{self.name}@{self.cutoff}"
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+        """How pydantic reads a metric from a result: by its text."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema())
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

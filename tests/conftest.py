@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.data.beir import BeirFolder
 from evalkit.executors.local import LocalExecutor
-from evalkit.result import Expectation
+from evalkit.findings import Expectation
+from evalkit.result import Design
 from evalkit.stages import Plan
 from evalkit.testing import ArrayStore, DictCache, FunctionReranker, WordEmbedder
 from evalkit.types import Metric
@@ -70,7 +72,14 @@ def beir(path: Path, **changes: Any) -> BeirFolder:
 
 
 def plan_of(source: BeirFolder, **changes: Any) -> Plan:
-    """A plan over fakes that live in memory, some parts of it changed."""
+    """A plan over fakes that live in memory, some parts of it or of its design changed; few resamples, for speed."""
+    asked: dict[str, Any] = {
+        "top_ks": (1, 6, 10),
+        "metrics": parse_metrics(["recall@5", "ndcg@10"]),
+        "expectation": Expectation(Metric("recall", 5), 10, 12, 18),
+        "resamples": 200,
+    }
+    asked |= {entry.name: changes.pop(entry.name) for entry in fields(Design) if entry.name in changes}
     parts: dict[str, Any] = {
         "source": source,
         "embedder": WordEmbedder(),
@@ -78,8 +87,6 @@ def plan_of(source: BeirFolder, **changes: Any) -> Plan:
         "store": ArrayStore(),
         "cache": DictCache(),
         "executor": LocalExecutor(chunk_size=7),
-        "top_ks": (1, 6, 10),
-        "metrics": parse_metrics(["recall@5", "ndcg@10"]),
-        "expectation": Expectation(Metric("recall", 5), 10, 12, 18),
+        "design": Design(**asked),
     }
     return Plan(**{**parts, **changes})

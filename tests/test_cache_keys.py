@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from evalkit.analysis.metrics import parse_metrics
-from evalkit.pipeline import Plan, evaluate
+from evalkit.findings import Expectation
+from evalkit.pipeline import evaluate
 from evalkit.ports import Vectors
-from evalkit.result import EvalResult, Expectation
+from evalkit.result import EvalResult
+from evalkit.stages import Plan
 from evalkit.testing import ArrayStore, DictCache, FunctionReranker, WordEmbedder
 from evalkit.types import Fingerprint, Metric
 from tests.conftest import BeirWriter, beir, plan_of
@@ -92,7 +94,7 @@ def small_plan(folder: Path, **changes: Any) -> Plan:
 
 
 def dense(result: EvalResult, query_id: str = "q") -> list[str]:
-    return [candidate.doc_id for candidate in result.candidates[query_id]]
+    return [candidate.doc_id for candidate in result.evidence.candidates[query_id]]
 
 
 def ask_alpha(write_beir: BeirWriter, documents: dict[str, str], folder: str) -> Path:
@@ -130,7 +132,7 @@ def test_a_question_whose_text_changed_is_embedded_and_scored_anew_under_its_old
     evaluate(small_plan(before, cache=cache))
     result = evaluate(small_plan(after, cache=cache))
     assert dense(result) == ["d3", "d1", "d2"]
-    assert [candidate.rerank_score for candidate in result.candidates["q"]] == [1.0, 0.0, 0.0]
+    assert [candidate.rerank_score for candidate in result.evidence.candidates["q"]] == [1.0, 0.0, 0.0]
     assert result.computed == {"documents": 0, "queries": 1, "pairs": 3}
 
 
@@ -183,7 +185,7 @@ def test_a_document_is_embedded_as_a_document_although_a_question_had_its_very_t
     evaluate(small_plan(before, cache=cache, embedder=ContraryEmbedder()))
     result = evaluate(small_plan(after, cache=cache, embedder=ContraryEmbedder()))
     assert dense(result) == ["d2", "d1", "d3"]
-    assert [candidate.stage1_score for candidate in result.candidates["q"]] == [1.0, 0.0, 0.0]
+    assert [candidate.stage1_score for candidate in result.evidence.candidates["q"]] == [1.0, 0.0, 0.0]
     assert result.computed["documents"] == 1
 
 
@@ -261,7 +263,7 @@ def test_pairs_whose_texts_join_to_the_same_string_keep_their_own_scores(write_b
     result = evaluate(small_plan(folder, reranker=reranker, top_ks=(2,), expectation=expectation))
     found = {
         (query_id, candidate.doc_id): candidate.rerank_score
-        for query_id, candidates in result.candidates.items()
+        for query_id, candidates in result.evidence.candidates.items()
         for candidate in candidates
     }
     assert found == {("ab", "c"): 1.0, ("a", "bc"): 2.0, ("ab", "bc"): 3.0, ("a", "c"): 4.0}

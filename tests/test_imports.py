@@ -15,12 +15,15 @@ PLUG_INS = {"data", "models", "stores", "executors", "sinks"}
 LAYERS = [
     {"errors"},
     {"types", "checks"},
+    {"findings", "record", "manifest"},
     {"result"},
     {"ports", "provenance"},
     {"testing", "analysis", *PLUG_INS},
-    {"delivery", "stages"},
-    {"pipeline"},
+    {"delivery", "stages", "folder"},
+    {"latency", "probes", "sequential", "baseline", "remeasure"},
+    {"pipeline", "verify"},
     {"config"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

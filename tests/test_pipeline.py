@@ -12,9 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from evalkit.analysis.metrics import parse_metrics
+from evalkit.analysis.assess import assess
 from evalkit.errors import ConfigError, ModelError
-from evalkit.pipeline import assess, evaluate
-from evalkit.result import EvalResult, Expectation
+from evalkit.findings import Expectation
+from evalkit.pipeline import evaluate
+from evalkit.result import Design, EvalResult
 from evalkit.testing import ArrayStore, DictCache, FunctionReranker, WordEmbedder
 from evalkit.types import Metric
 from tests.conftest import BeirWriter, beir, plan_of
@@ -32,13 +34,13 @@ def folder(write_beir: BeirWriter) -> Path:
 
 
 def rankings(result: EvalResult, system: str) -> Any:
-    return next(run.rankings for run in result.runs if run.name == system)
+    return next(run.rankings for run in result.assessment.runs if run.name == system)
 
 
 def test_one_candidate_equals_dense_exactly(folder: Path) -> None:
     result = evaluate(plan_of(beir(folder)))
     assert rankings(result, "rerank@1") == rankings(result, "dense")
-    assert result.comparison(Metric("recall", 5), 1).delta_points == 0.0
+    assert result.assessment.comparison(Metric("recall", 5), 1).delta_points == 0.0
 
 
 def test_each_unique_pair_is_scored_once_for_all_top_ks(folder: Path) -> None:
@@ -53,7 +55,7 @@ def test_equal_texts_are_one_pair(write_beir: BeirWriter) -> None:
     reranker = FunctionReranker()
     result = evaluate(plan_of(beir(folder), reranker=reranker, top_ks=(6, 10, 12)))
     assert reranker.pairs == 6
-    assert all(len(found) == 12 for found in result.candidates.values())
+    assert all(len(found) == 12 for found in result.evidence.candidates.values())
 
 
 class NoisyEmbedder(WordEmbedder):
@@ -87,9 +89,9 @@ def test_a_top_k_gives_the_same_run_whatever_else_is_swept(folder: Path) -> None
 
 def test_every_system_ranks_the_same_documents(folder: Path) -> None:
     result = evaluate(plan_of(beir(folder)))
-    for run in result.runs:
+    for run in result.assessment.runs:
         for query, ranking in run.rankings.items():
-            assert sorted(ranking) == sorted(result.runs[0].rankings[query])
+            assert sorted(ranking) == sorted(result.assessment.runs[0].rankings[query])
 
 
 def test_a_perfect_reranker_reaches_the_oracle_and_a_constant_one_changes_nothing(folder: Path) -> None:
@@ -97,10 +99,10 @@ def test_a_perfect_reranker_reaches_the_oracle_and_a_constant_one_changes_nothin
         return float("rent" in document and query.rsplit(" ", 1)[1] in document)
 
     result = evaluate(plan_of(beir(folder), reranker=FunctionReranker(perfect, "perfect")))
-    found = result.comparison(Metric("recall", 5), 10)
+    found = result.assessment.comparison(Metric("recall", 5), 10)
     assert found.candidate_mean == found.oracle
     result = evaluate(plan_of(beir(folder), reranker=FunctionReranker(lambda *_: 0.0, "constant")))
-    assert all(comparison.delta_points == 0.0 for comparison in result.comparisons)
+    assert all(comparison.delta_points == 0.0 for comparison in result.assessment.comparisons)
     assert rankings(result, "rerank@10") == rankings(result, "dense")
 
 
@@ -111,8 +113,8 @@ def test_a_second_run_computes_nothing(folder: Path) -> None:
     second = evaluate(plan_of(beir(folder), cache=cache, embedder=embedder, reranker=reranker))
     assert (embedder.texts, reranker.pairs) == (0, 0)
     assert second.computed == {"documents": 0, "queries": 0, "pairs": 0}
-    assert second.candidates == first.candidates
-    assert second.metrics == first.metrics
+    assert second.evidence.candidates == first.evidence.candidates
+    assert second.assessment.metrics == first.assessment.metrics
 
 
 def test_a_larger_top_k_after_a_smaller_one_scores_only_the_new_pairs(folder: Path) -> None:
@@ -122,7 +124,7 @@ def test_a_larger_top_k_after_a_smaller_one_scores_only_the_new_pairs(folder: Pa
     reranker = FunctionReranker()
     warm = evaluate(plan_of(beir(folder), cache=cache, reranker=reranker))
     assert reranker.pairs == len(CITIES) * 4
-    assert warm.candidates == evaluate(plan_of(beir(folder))).candidates
+    assert warm.evidence.candidates == evaluate(plan_of(beir(folder))).evidence.candidates
 
 
 def test_another_reranker_never_reads_the_scores_of_the_first(folder: Path) -> None:
@@ -130,8 +132,8 @@ def test_another_reranker_never_reads_the_scores_of_the_first(folder: Path) -> N
     evaluate(plan_of(beir(folder), cache=cache))
     inverse = FunctionReranker(lambda _, document: -float(len(document)), "inverse")
     assert (
-        evaluate(plan_of(beir(folder), cache=cache, reranker=inverse)).candidates
-        != evaluate(plan_of(beir(folder), cache=cache)).candidates
+        evaluate(plan_of(beir(folder), cache=cache, reranker=inverse)).evidence.candidates
+        != evaluate(plan_of(beir(folder), cache=cache)).evidence.candidates
     )
     assert inverse.pairs == len(CITIES) * 10
 
@@ -174,7 +176,7 @@ def test_after_a_crash_only_what_is_missing_is_computed_and_the_result_is_the_sa
     assert dying.pairs >= 50
     assert embedder.texts == 0
     undisturbed = evaluate(plan_of(beir(folder)))
-    assert (resumed.candidates, resumed.comparisons) == (undisturbed.candidates, undisturbed.comparisons)
+    assert (resumed.evidence.candidates, resumed.assessment.comparisons) == (undisturbed.evidence.candidates, undisturbed.assessment.comparisons)
 
 
 class BadReranker(FunctionReranker):
@@ -214,7 +216,7 @@ def test_positives_outside_the_corpus_lower_recall(write_beir: BeirWriter) -> No
     documents = {f"d{number}": f"word{number}" for number in range(12)}
     folder = write_beir(documents, {"q": "word3"}, [("q", "d3", 1), ("q", "elsewhere", 1)])
     result = evaluate(plan_of(beir(folder, on_dangling="keep")))
-    found = result.comparison(Metric("recall", 5), 10)
+    found = result.assessment.comparison(Metric("recall", 5), 10)
     assert (found.baseline_mean, found.candidate_mean, found.oracle) == (0.5, 0.5, 0.5)
 
 
@@ -246,8 +248,8 @@ def test_a_cutoff_deeper_than_the_reranked_part_is_measured_in_full(write_beir: 
     result = evaluate(plan_of(beir(folder), reranker=reranker, metrics=parse_metrics(["recall@5", "recall@25"])))
     assert reranker.pairs == 10
     assert rankings(result, "dense")["q"].index("d20") == 19
-    assert result.metrics["rerank@10"][Metric("recall", 25)] == 1.0
-    assert result.candidates["q"][10].rerank_score is None
+    assert result.assessment.metrics["rerank@10"][Metric("recall", 25)] == 1.0
+    assert result.evidence.candidates["q"][10].rerank_score is None
 
 
 def test_a_query_that_is_left_out_makes_room_for_no_more_than_there_is(write_beir: BeirWriter) -> None:
@@ -270,19 +272,13 @@ def test_impossible_sweeps_are_refused_before_a_model_is_used(folder: Path) -> N
     assert embedder.texts == 0
 
 
-def test_the_verdict_follows_from_candidates_and_qrels_alone(folder: Path) -> None:
-    plan = plan_of(beir(folder))
-    result = evaluate(plan)
-    again = assess(result.candidates, result.dataset.qrels, plan.top_ks, plan.metrics, plan.expectation)
-    assert (again.verdict, again.comparisons, again.runs) == (result.verdict, result.comparisons, result.runs)
-    other = assess(
-        result.candidates,
-        result.dataset.qrels,
-        (6, 8),
-        parse_metrics(["map"]),
-        Expectation(Metric("map"), 8, -100, 100),
-    )
-    assert other.verdict.status == "met"
+def test_the_assessment_follows_from_evidence_and_design_alone(folder: Path) -> None:
+    result = evaluate(plan_of(beir(folder)))
+    assert assess(result.evidence, result.design, result.dataset, result.scoring) == result.assessment
+    other = Design((6, 8), parse_metrics(["map"]), Expectation(Metric("map"), 8, -100, 100), resamples=200)
+    again = assess(result.evidence, other, result.dataset, result.scoring)
+    assert [system.name for system in again.systems] == ["dense", "rerank@6", "rerank@8"]
+    assert again.verdict.status == "met"
 
 
 class PersistentStore(ArrayStore):
@@ -317,7 +313,7 @@ def test_a_store_that_keeps_vectors_is_filled_once_and_resumed(folder: Path) -> 
     result = evaluate(plan_of(beir(folder), store=store))
     assert result.computed["documents"] == 36 - 14
     assert evaluate(plan_of(beir(folder), store=store)).computed["documents"] == 0
-    assert result.candidates == evaluate(plan_of(beir(folder))).candidates
+    assert result.evidence.candidates == evaluate(plan_of(beir(folder))).evidence.candidates
 
 
 def test_vectors_that_the_cache_holds_are_not_computed_again_for_another_store(folder: Path) -> None:

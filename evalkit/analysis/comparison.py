@@ -1,50 +1,107 @@
-"""What reranking changed: every metric and top-k against dense, with the room there was."""
+"""What reranking changed: every metric and top-k against dense, how sure that is, and the room there was."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from evalkit.analysis.metrics import mean
-from evalkit.result import Comparison
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.analysis.intervals import paired_intervals
+from evalkit.analysis.metrics import EPSILON, mean
+from evalkit.analysis.power import detectable_effect
+from evalkit.analysis.significance import attainable_p, gain_p_values, holm
+from evalkit.analysis.units import Units
+from evalkit.findings import Comparison
+from evalkit.result import Design
 from evalkit.types import Metric, PerQuery, System
 
-EPSILON = 1e-9
-"""Per-query differences up to this size are ties: metrics are sums of fractions in floating point."""
+Values = Mapping[str, Mapping[Metric, PerQuery]]
+"""system -> metric -> query id -> value."""
 
 
-def compare(metric: Metric, system: System, dense: PerQuery, reranked: PerQuery, oracle: PerQuery) -> Comparison:
-    """Compare one reranked system with dense on one metric, paired by query.
+def compare(
+    systems: Sequence[System], values: Values, oracles: Values, design: Design, units: Units, stopped: bool = False
+) -> list[Comparison]:
+    """Compare every reranked system with dense on every metric, paired by query.
 
     Args:
-        metric: The metric that the values are of.
-        system: The reranked system.
-        dense: query id -> value of stage 1 alone.
-        reranked: query id -> value of ``system``, over the same queries.
-        oracle: query id -> value of the perfect ranking of the same candidates.
+        systems: ``dense`` and the reranked systems.
+        values: Of every system, over the same queries.
+        oracles: Of the perfect ranking of the same candidates, under each reranked system's name.
+        design: Metrics, decision top-k, resamples and seed.
+        units: What is resampled.
+        stopped: The run was stopped when it was decided: intervals for a fixed number of queries do not hold then.
     """
-    if system.top_k is None:
-        raise ValueError("dense is the baseline, not a candidate")
-    differences = [reranked[query_id] - value for query_id, value in dense.items()]
-    before, after, best = mean(dense), mean(reranked), mean(oracle)
-    headroom = best - before
-    return Comparison(
-        metric=metric,
-        baseline="dense",
-        candidate=system.name,
-        top_k=system.top_k,
-        baseline_mean=before,
-        candidate_mean=after,
-        delta_points=100 * (after - before),
-        relative_percent=100 * (after - before) / before if before > 0 else None,
-        wins=_count(differences, 1),
-        ties=_count(differences, 0),
-        losses=_count(differences, -1),
-        n_queries=len(differences),
-        oracle=best,
-        headroom_points=100 * headroom,
-        captured=(after - before) / headroom if headroom > EPSILON else None,
+    rows = [(system, metric) for system in systems if system.top_k is not None for metric in design.metrics]
+    before = {metric: column(values["dense"][metric], units) for metric in design.metrics}
+    differences = np.column_stack(
+        [column(values[system.name][metric], units) - before[metric] for system, metric in rows]
     )
+    certainty = [dict.fromkeys(_CERTAINTY)] * len(rows) if stopped else _certainty(differences, units, design)
+    found = []
+    for (system, metric), difference, sure in zip(rows, differences.T, certainty, strict=True):
+        dense, after, best = (
+            mean(source[metric]) for source in (values["dense"], values[system.name], oracles[system.name])
+        )
+        found.append(
+            Comparison(
+                metric=metric,
+                baseline="dense",
+                candidate=system.name,
+                top_k=system.top_k or 0,
+                baseline_mean=dense,
+                candidate_mean=after,
+                delta_points=100 * (after - dense),
+                relative_percent=100 * (after - dense) / dense if dense > 0 else None,
+                wins=int(np.count_nonzero(difference > EPSILON)),
+                ties=int(np.count_nonzero(np.abs(difference) <= EPSILON)),
+                losses=int(np.count_nonzero(difference < -EPSILON)),
+                n_queries=len(difference),
+                n_units=len(units.sizes),
+                oracle=best,
+                headroom_points=100 * (best - dense),
+                captured=(after - dense) / (best - dense) if best - dense > EPSILON else None,
+                **sure,
+            )
+        )
+    return found if stopped else _adjusted(found, design.expectation.top_k)
 
 
-def _count(differences: Sequence[float], sign: int) -> int:
-    return sum((value > EPSILON) - (value < -EPSILON) == sign for value in differences)
+def column(values: PerQuery, units: Units) -> NDArray[np.float64]:
+    """The values in the order of the units' queries, shape (n_queries,)."""
+    return np.array([values[query_id] for query_id in units.query_ids])
+
+
+_CERTAINTY = (
+    "ci_low", "ci_high", "interval_method", "p_value", "p_adjusted", "attainable_p", "detectable_points",
+)  # fmt: skip
+
+
+def _certainty(differences: NDArray[np.float64], units: Units, design: Design) -> list[dict[str, Any]]:
+    """What ``_CERTAINTY`` names, for each column of differences."""
+    intervals = paired_intervals(differences, units, design.resamples, design.seed)
+    p_values = gain_p_values(differences, units, design.resamples, design.seed)
+    rows = zip(
+        (100 * intervals.low).tolist(),
+        (100 * intervals.high).tolist(),
+        intervals.method,
+        p_values.tolist(),
+        p_values.tolist(),
+        attainable_p(differences, units, design.resamples).tolist(),
+        (100 * detectable_effect(differences, units)).tolist(),
+        strict=True,
+    )
+    return [dict(zip(_CERTAINTY, row, strict=True)) for row in rows]
+
+
+def _adjusted(found: Sequence[Comparison], decision: int) -> list[Comparison]:
+    """Holm over the top-k of one metric; the decision top-k was declared beforehand and stands alone."""
+    corrected: dict[tuple[Metric, int], float] = {}
+    for metric in {row.metric for row in found}:
+        family = [row for row in found if row.metric == metric and row.top_k != decision]
+        adjusted = holm([row.p_value for row in family if row.p_value is not None])
+        corrected.update(((metric, row.top_k), float(p)) for row, p in zip(family, adjusted, strict=True))
+    return [replace(row, p_adjusted=corrected.get((row.metric, row.top_k), row.p_value)) for row in found]

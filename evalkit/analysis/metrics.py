@@ -19,6 +19,9 @@ from evalkit.types import Metric, PerQuery, Qrels, Run
 
 JUDGED_CUTOFF = 5
 
+EPSILON = 1e-9
+"""Per-query differences up to this size are ties: metrics are sums of fractions in floating point."""
+
 KNOWN = ("hit_rate", "precision", "recall", "f1", "r-precision", "mrr", "map", "ndcg", "ndcg_burges", "rbp")
 """ranx's metrics that lie in [0, 1], so that points mean something. Its bpref is left out: it is no number where no
 document is judged non-relevant."""

@@ -1,104 +1,77 @@
 """``result.json`` as a plain structure: the names that other programs rely on.
 
 Numbers keep full precision and are never NaN; what is absent is null. Document and query texts are
-not part of it.
+not part of it. ``evalkit/result.schema.json`` says what every name means.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
-from evalkit.result import Comparison, EvalResult, Verdict
+from evalkit.findings import Comparison, Verdict
+from evalkit.result import EvalResult
+from evalkit.types import Metric
 
 SCHEMA_VERSION = 1
 
 
 def as_document(result: EvalResult) -> dict[str, Any]:
     """The result as JSON-ready values."""
-    dataset, provenance = result.dataset, result.provenance
+    found, design = result.assessment, result.design
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": result.run_id,
-        "status": result.status,
-        "dataset": {
-            "name": dataset.name,
-            "digest": dataset.digest,
-            "corpus_digest": dataset.corpus_digest,
-            "n_documents": len(dataset.documents),
-            "n_queries": len(dataset.queries),
-            "languages": list(dataset.languages),
-            "dangling": [list(pair) for pair in dataset.dangling],
-            "unjudged": list(dataset.unjudged),
-            "without_positives": list(dataset.without_positives),
-            "warnings": list(dataset.warnings),
+        "status": found.status,
+        "dataset": plain(result.dataset),
+        "design": {
+            "top_ks": list(design.top_ks),
+            "metrics": plain(design.metrics),
+            "slices": list(design.slices),
+            "resamples": design.resamples,
+            "seed": design.seed,
+            "unit": "family" if result.evidence.families else "query",
         },
-        "systems": [{"name": system.name, "stage": system.stage, "top_k": system.top_k} for system in result.systems],
-        "metrics": {
-            name: {str(metric): value for metric, value in values.items()} for name, values in result.metrics.items()
-        },
-        "judged": {name: {"judged@5": share} for name, share in result.judged.items()},
-        "comparisons": [_comparison(comparison) for comparison in result.comparisons],
-        "expectation": _expectation(result.verdict),
-        "scoring": {
-            "pairs": result.scoring.pairs,
-            "truncated": result.scoring.truncated,
-            "max_length": result.scoring.max_length,
-            "ties": result.scoring.ties,
-        },
-        "attribution": None,
-        "slices": None,
-        "controls": None,
-        "latency": None,
+        "systems": [{"name": system.name, "stage": system.stage, "top_k": system.top_k} for system in found.systems],
+        "metrics": plain(found.metrics),
+        "judged": {name: {"judged@5": share} for name, share in found.judged.items()},
+        "comparisons": [_comparison(comparison) for comparison in found.comparisons],
+        "expectation": _expectation(found.verdict),
+        "scoring": plain(result.scoring),
+        "attribution": plain(found.attribution),
+        "knee": plain(found.knee),
+        "slices": plain(found.slices),
+        "controls": plain(found.controls),
+        "what_ifs": plain(found.what_ifs),
+        "latency": plain(result.latency),
+        "sequential": plain(result.sequential),
         "timings": {
             "seconds": dict(result.timings),
             "computed": dict(result.computed),
         },
-        "provenance": {
-            "created": provenance.created,
-            "versions": dict(provenance.versions),
-            "machine": dict(provenance.machine),
-            "fingerprints": {role: dict(values) for role, values in provenance.fingerprints.items()},
-            "config": dict(provenance.config),
-        },
+        "provenance": plain(result.provenance),
     }
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and mappings as objects, sequences as arrays, metrics as their text."""
+    if isinstance(value, Metric):
+        return str(value)
+    if is_dataclass(value):
+        return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(entry) for entry in value]
+    return value
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "metric": str(comparison.metric),
-        "baseline": comparison.baseline,
-        "candidate": comparison.candidate,
-        "top_k": comparison.top_k,
-        "baseline_mean": comparison.baseline_mean,
-        "candidate_mean": comparison.candidate_mean,
-        "delta_points": comparison.delta_points,
-        "relative_percent": comparison.relative_percent,
-        "ci_low": comparison.ci_low,
-        "ci_high": comparison.ci_high,
-        "p_value": comparison.p_value,
-        "p_adjusted": comparison.p_adjusted,
-        "wins": comparison.wins,
-        "ties": comparison.ties,
-        "losses": comparison.losses,
-        "n_queries": comparison.n_queries,
-        "oracle": comparison.oracle,
-        "headroom_points": comparison.headroom_points,
-        "captured": comparison.captured,
-    }
+    return {**plain(comparison), "half_width_points": comparison.half_width_points}
 
 
 def _expectation(verdict: Verdict) -> dict[str, Any]:
-    expected = verdict.expectation
-    return {
-        "metric": str(expected.metric),
-        "top_k": expected.top_k,
-        "min_points": expected.min_points,
-        "max_points": expected.max_points,
-        "delta_points": verdict.delta_points,
-        "ci_low": verdict.ci_low,
-        "ci_high": verdict.ci_high,
-        "status": verdict.status,
-        "conclusive": verdict.conclusive,
-        "reason": verdict.reason,
-        "advice": list(verdict.advice),
-    }
+    """The verdict, with what was expected beside it."""
+    found = plain(verdict)
+    return {**found.pop("expectation"), **found}

@@ -21,7 +21,7 @@ class MarkdownSink:
         (folder / "report.md").write_text("\n".join(self._lines(result)) + "\n", encoding="utf-8")
 
     def _lines(self, result: EvalResult) -> list[str]:
-        verdict = result.verdict
+        verdict = result.assessment.verdict
         expected = verdict.expectation
         return [
             f"# {_FLAG[verdict.status]} {verdict.status}: {verdict.delta_points:+.1f} points of {expected.metric} "

@@ -107,7 +107,7 @@ class MlflowSink:
         _log_params(client, parent_id, dict(_flat(result.provenance.config)))
         client.log_batch(parent_id, metrics=_parent_metrics(result, now))
         client.log_inputs(parent_id, datasets=[_dataset_input(result)])
-        for system in result.systems:
+        for system in result.assessment.systems:
             tags = {**_tags(result), "mlflow.parentRunId": parent_id}
             child_id = client.create_run(experiment, now, tags, system.name).info.run_id
             _log_params(client, child_id, _child_params(result, system))
@@ -123,8 +123,8 @@ def metric_name(metric: Metric) -> str:
 
 def _tags(result: EvalResult) -> dict[str, str]:
     return {
-        "verdict": result.verdict.status,
-        "status": result.status,
+        "verdict": result.assessment.verdict.status,
+        "status": result.assessment.status,
         "dataset": result.dataset.name,
         "dataset_digest": result.dataset.digest,
         **_models(result),
@@ -132,7 +132,10 @@ def _tags(result: EvalResult) -> dict[str, str]:
 
 
 def _parent_tags(result: EvalResult) -> dict[str, str]:
-    return {**_tags(result), "mlflow.note.content": f"**{result.verdict.status}**: {result.verdict.reason}"}
+    return {
+        **_tags(result),
+        "mlflow.note.content": f"**{result.assessment.verdict.status}**: {result.assessment.verdict.reason}",
+    }
 
 
 def _child_params(result: EvalResult, system: System) -> dict[str, Any]:
@@ -148,7 +151,7 @@ def _parent_metrics(result: EvalResult, now: int) -> list[LoggedMetric]:
     from mlflow.entities import Metric as LoggedMetric
 
     logged = []
-    for found in result.comparisons:
+    for found in result.assessment.comparisons:
         name = metric_name(found.metric)
         for suffix, value in (
             ("", found.candidate_mean),
@@ -156,19 +159,24 @@ def _parent_metrics(result: EvalResult, now: int) -> list[LoggedMetric]:
             ("_headroom_points", found.headroom_points),
         ):
             logged.append(LoggedMetric(name + suffix, value, now, found.top_k))
-    return [*logged, LoggedMetric("gain_points", result.verdict.delta_points, now, 0)]
+    return [*logged, LoggedMetric("gain_points", result.assessment.verdict.delta_points, now, 0)]
 
 
 def _child_metrics(result: EvalResult, system: System, now: int) -> list[LoggedMetric]:
     from mlflow.entities import Metric as LoggedMetric
 
-    logged = [LoggedMetric(metric_name(metric), value, now, 0) for metric, value in result.metrics[system.name].items()]
-    gains = {found.metric: found.delta_points for found in result.comparisons if found.candidate == system.name}
+    logged = [
+        LoggedMetric(metric_name(metric), value, now, 0)
+        for metric, value in result.assessment.metrics[system.name].items()
+    ]
+    gains = {
+        found.metric: found.delta_points for found in result.assessment.comparisons if found.candidate == system.name
+    }
     logged += [
         LoggedMetric(f"{metric_name(metric)}_delta_points", gains.get(metric, 0.0), now, 0)
-        for metric in result.metrics[system.name]
+        for metric in result.assessment.metrics[system.name]
     ]
-    return [*logged, LoggedMetric("judged_at_5", result.judged[system.name], now, 0)]
+    return [*logged, LoggedMetric("judged_at_5", result.assessment.judged[system.name], now, 0)]
 
 
 def _dataset_input(result: EvalResult) -> Any:
@@ -176,9 +184,9 @@ def _dataset_input(result: EvalResult) -> Any:
 
     dataset = result.dataset
     counts = {
-        "num_queries": len(dataset.queries),
-        "num_documents": len(dataset.documents),
-        "num_judgments": sum(map(len, dataset.qrels.values())),
+        "num_queries": dataset.n_queries,
+        "num_documents": dataset.n_documents,
+        "num_judgments": sum(map(len, result.evidence.qrels.values())),
     }
     # MLflow keeps 36 characters of a digest; the tag dataset_digest holds all of it.
     return DatasetInput(

@@ -24,33 +24,33 @@ def header(result: EvalResult) -> list[str]:
 def rows(result: EvalResult) -> list[list[str]]:
     """One row per system, rounded; room and wins are those of the expectation's metric."""
     table = []
-    decision = result.verdict.expectation.metric
-    for system in result.systems:
+    decision = result.assessment.verdict.expectation.metric
+    for system in result.assessment.systems:
         row = [system.name]
         for metric in _shown(result):
-            row.append(f"{result.metrics[system.name][metric]:.3f}")
+            row.append(f"{result.assessment.metrics[system.name][metric]:.3f}")
             if system.top_k is None:
                 row += [DASH, DASH]
             else:
-                found = result.comparison(metric, system.top_k)
+                found = result.assessment.comparison(metric, system.top_k)
                 row += [f"{found.delta_points:+.1f}", percent(found.relative_percent)]
         if system.top_k is None:
             row += [DASH] * 4
         else:
-            found = result.comparison(decision, system.top_k)
+            found = result.assessment.comparison(decision, system.top_k)
             row += [
                 f"{found.oracle:.3f}",
                 f"{found.headroom_points:.1f}",
                 DASH if found.captured is None else f"{100 * found.captured:.0f} %",
                 f"{found.wins}/{found.ties}/{found.losses}",
             ]
-        table.append([*row, f"{100 * result.judged[system.name]:.0f} %"])
+        table.append([*row, f"{100 * result.assessment.judged[system.name]:.0f} %"])
     return table
 
 
 def verdict_line(result: EvalResult) -> str:
     """The flag and its reason."""
-    verdict = result.verdict
+    verdict = result.assessment.verdict
     return f"{verdict.status.upper()}: {verdict.reason}"
 
 
@@ -59,7 +59,7 @@ def subject_line(result: EvalResult) -> str:
     dataset = result.dataset
     languages = f", languages {', '.join(dataset.languages)}" if dataset.languages else ""
     return (
-        f"{dataset.name}: {len(dataset.queries)} queries, {len(dataset.documents)} documents{languages}; "
+        f"{dataset.name}: {dataset.n_queries} queries, {dataset.n_documents} documents{languages}; "
         f"digest {dataset.digest[:12]}"
     )
 
@@ -81,13 +81,15 @@ def notes(result: EvalResult) -> list[str]:
     found = list(dataset.warnings)
     if dataset.dangling:
         found.append(f"{len(dataset.dangling)} relevant documents are not in the corpus; they count as never found")
-    decision = result.verdict.expectation.metric
-    idle = [system.name for system in result.systems if system.top_k and system.top_k <= (decision.cutoff or 0)]
+    decision = result.assessment.verdict.expectation.metric
+    idle = [
+        system.name for system in result.assessment.systems if system.top_k and system.top_k <= (decision.cutoff or 0)
+    ]
     if idle:
         found.append(f"{', '.join(idle)} cannot change {decision}: its top {decision.cutoff} keeps the same documents")
-    open_ended = [str(metric) for metric in result.metrics["dense"] if metric.cutoff is None]
+    open_ended = [str(metric) for metric in result.assessment.metrics["dense"] if metric.cutoff is None]
     if open_ended:
-        depth = max(map(len, result.candidates.values()))
+        depth = max(map(len, result.evidence.candidates.values()))
         found.append(f"{', '.join(open_ended)}: over the {depth} retrieved documents, not the whole corpus")
     if dataset.unjudged:
         found.append(f"{len(dataset.unjudged)} selected queries are unjudged and were not evaluated")
@@ -133,6 +135,6 @@ def aligned(titles: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _shown(result: EvalResult) -> list[Metric]:
-    decision, second = result.verdict.expectation.metric, Metric("ndcg", 10)
-    computed = result.metrics["dense"]
+    decision, second = result.assessment.verdict.expectation.metric, Metric("ndcg", 10)
+    computed = result.assessment.metrics["dense"]
     return [decision, second] if second in computed and second != decision else [decision]

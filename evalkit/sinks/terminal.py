@@ -25,7 +25,7 @@ class TerminalSink:
             table.work_line(result),
             "",
             table.verdict_line(result),
-            *(f"  - {advice}" for advice in result.verdict.advice),
+            *(f"  - {advice}" for advice in result.assessment.verdict.advice),
             "",
             f"result  {folder}",
         ]

@@ -6,15 +6,22 @@ Ten candidates d1 to d10 by stage-1 rank. Query "a" has the positives d6 and d8,
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from evalkit.analysis.assess import assess
 from evalkit.analysis.derive import count_ties, rank
 from evalkit.analysis.metrics import parse_metrics
-from evalkit.pipeline import Assessment, assess, evaluate
-from evalkit.result import Comparison, Expectation
+from evalkit.errors import ControlError
+from evalkit.findings import Comparison, Control
+from evalkit.pipeline import evaluate
+from evalkit.record import Sequential
+from evalkit.result import Assessment, Evidence
 from evalkit.testing import FunctionReranker
-from evalkit.types import Candidate, Metric
+from evalkit.types import Candidate, Candidates, Metric
+from tests.analysis.evidence import design_of, scoring_of, subject_of
 from tests.conftest import BeirWriter, beir, plan_of
 
 RECALL, NDCG = METRICS = parse_metrics(["recall@5", "ndcg@10"])
@@ -36,12 +43,17 @@ def lifted(rank: int) -> tuple[Candidate, ...]:
 FOUND = {"a": lifted(8), "b": lifted(9)}
 
 
-def assessed(metric: Metric = RECALL, top_k: int = 10) -> Assessment:
-    return assess(FOUND, QRELS, (1, 6, 8, 10), METRICS, Expectation(metric, top_k, 12, 18))
+SUBJECT = subject_of(100, 2)
+
+
+def assessed(metric: Metric = RECALL, top_k: int = 10, found: Candidates = FOUND, **more: Any) -> Assessment:
+    design = design_of(top_k, (1, 6, 8, 10), metric, metrics=METRICS)
+    return assess(Evidence(found, QRELS), design, SUBJECT, scoring_of(), **more)
 
 
 def comparison(result: Assessment, metric: Metric, top_k: int) -> Comparison:
     (found,) = [entry for entry in result.comparisons if (entry.metric, entry.top_k) == (metric, top_k)]
+    assert result.comparison(metric, top_k) == found
     return found
 
 
@@ -99,8 +111,80 @@ def test_the_verdict_is_on_the_declared_metric(text: str, points: float) -> None
     The reciprocal rank of "a" goes from 1/6 to 1, that of "b" stays at 1: from 7/12 to 1.
     """
     metrics = parse_metrics(["recall@5", "mrr@9", "precision@5"])
-    verdict = assess(FOUND, QRELS, (6, 10), metrics, Expectation(Metric.parse(text), 10, 12, 18)).verdict
-    assert verdict.delta_points == pytest.approx(points)
+    design = design_of(10, (6, 10), Metric.parse(text), metrics=metrics)
+    result = assess(Evidence(FOUND, QRELS), design, SUBJECT, scoring_of())
+    assert result.verdict.delta_points == result.decision.delta_points == pytest.approx(points)
+
+
+def test_a_comparison_that_was_not_asked_for_is_no_comparison() -> None:
+    with pytest.raises(KeyError, match="recall@5 at top-k 7"):
+        assessed().comparison(RECALL, 7)
+
+
+def test_every_positive_is_accounted_for_at_every_top_k() -> None:
+    """At top-k 10, d8 of "a" is lifted and d6 is not; "b" keeps d1 and gets d9. At 6 nothing but d1 is in the top 5.
+
+    Within 6 candidates d6 could have been lifted, d8 and d9 could not.
+    """
+    result = assessed()
+    assert [found.top_k for found in result.attribution] == [1, 6, 8, 10]
+    six, ten = result.attribution[1], result.attribution[3]
+    assert (ten.kept_points, ten.promoted_points, ten.missed_by_reranker_points) == (25, 50, 25)
+    assert (six.kept_points, six.missed_by_reranker_points, six.missed_by_stage1_points) == (25, 25, 50)
+    assert {(fate.query_id, fate.positives) for fate in result.fates} == {("a", 2), ("b", 2)}
+
+
+def test_translations_of_one_question_are_one_unit() -> None:
+    evidence = Evidence(FOUND, QRELS, families={"a": "rent", "b": "rent"})
+    result = assess(evidence, design_of(10, (6, 10)), SUBJECT, scoring_of())
+    assert {(found.n_queries, found.n_units) for found in result.comparisons} == {(2, 1)}
+
+
+# --- what cannot be assessed, and what cannot be trusted --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "name"),
+    [
+        (3, {"rerank_score": None}, "coverage"),
+        (3, {"stage1_rank": 12}, "coverage"),
+        (3, {"doc_id": "d1"}, "duplicates"),
+    ],
+)
+def test_candidates_that_cannot_be_ranked_end_the_assessment(place: int, change: dict[str, Any], name: str) -> None:
+    spoiled = tuple(replace(one, **change) if at == place else one for at, one in enumerate(FOUND["b"]))
+    with pytest.raises(ControlError, match=f"^control {name} failed: expected ") as caught:
+        assessed(found={**FOUND, "b": spoiled})
+    assert caught.value.exit_code == 5
+
+
+def test_a_query_without_candidates_ends_the_assessment() -> None:
+    with pytest.raises(ControlError, match="found 1 queries without candidates"):
+        assessed(found={"a": FOUND["a"]})
+
+
+def test_scores_below_the_deepest_top_k_are_not_needed() -> None:
+    deeper = {key: (*found, Candidate("d11", 11, 0.1)) for key, found in FOUND.items()}
+    assert assessed(found=deeper).status == "ok"
+
+
+def test_a_control_that_fails_makes_the_result_invalid_whatever_was_gained() -> None:
+    """One that was observed during the run counts like those that are checked here, and stands first."""
+    fine, broken = Control("repeat", "passed", "equal"), Control("repeat", "failed", "scores differ by 0.3")
+    assert (assessed(observed=[fine]).status, assessed(observed=[fine]).verdict.status) == ("ok", "above")
+    result = assessed(observed=[broken])
+    assert (result.status, result.verdict.status, result.controls[0]) == ("invalid", "invalid", broken)
+    assert "repeat: scores differ by 0.3" in result.verdict.reason
+
+
+def test_after_an_early_stop_only_the_intervals_of_the_sequence_are_given() -> None:
+    stopped = Sequential("above", 20.0, 75.0, 2, 20, 9, 90, 0)
+    result = assessed(sequential=stopped)
+    assert {found.ci_low for found in result.comparisons} == {None}
+    assert {found.p_value for found in result.comparisons} == {None}
+    assert (result.verdict.ci_low, result.verdict.ci_high) == (20.0, 75.0)
+    assert (result.slices, result.what_ifs) == ((), ())
+    assert result.decision.delta_points == pytest.approx(50.0)
 
 
 # --- ties -----------------------------------------------------------------------------------------
@@ -127,6 +211,6 @@ def test_near_scores_stay_apart_through_the_whole_flow(write_beir: BeirWriter) -
     folder = write_beir(documents, {"q": "other"}, [("q", "d00", 1)])
     reranker = FunctionReranker(lambda _, document: 1 + 1e-9 * int(document[4:]), "near")
     result = evaluate(plan_of(beir(folder), reranker=reranker))
-    assert result.scoring.ties == 0
-    reranked = next(run for run in result.runs if run.name == "rerank@10")
+    assert count_ties(result.evidence.candidates) == 0
+    reranked = next(run for run in result.assessment.runs if run.name == "rerank@10")
     assert reranked.rankings["q"] == tuple(f"d{number:02}" for number in reversed(range(10)))

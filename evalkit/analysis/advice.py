@@ -1,0 +1,121 @@
+"""What to do next, from the evidence: why the gain is missing, most useful first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from evalkit.findings import Attribution, Comparison, Control, Verdict
+from evalkit.record import Scoring
+
+TRUNCATED = 0.05
+"""Share of cut pairs from which truncation is worth a look."""
+
+UNJUDGED_POINTS = 5.0
+"""Fall of Judged@5, in points, from which labels may be missing rather than the gain."""
+
+HALF = 0.5
+"""A reranker that captures less than this share of the headroom leaves more than it takes."""
+
+
+def advise(
+    verdict: Verdict,
+    comparisons: Sequence[Comparison],
+    attribution: Sequence[Attribution],
+    checks: Sequence[Control],
+    scoring: Scoring,
+    judged: Mapping[str, float],
+) -> Verdict:
+    """The verdict with advice that follows from the evidence.
+
+    Args:
+        verdict: The expectation, judged.
+        comparisons: Every metric and top-k.
+        attribution: What became of the positives, per top-k.
+        checks: The controls; one of them tells whether the reranker beats chance.
+        scoring: Pairs that were cut.
+        judged: system -> Judged@5.
+    """
+    expected = verdict.expectation
+    rows = [row for row in comparisons if row.metric == expected.metric]
+    decision = next(row for row in rows if row.top_k == expected.top_k)
+    fate = next(found for found in attribution if found.top_k == expected.top_k)
+    advice: list[str] = []
+    if verdict.status == "invalid":
+        advice.append("Mend what failed, then run again; no number of this result should be quoted.")
+    elif verdict.status == "below":
+        advice += _room(decision, rows, fate, expected.min_points)
+        advice += _reranker(decision, fate, checks, scoring, expected.min_points)
+        advice += _labels(judged, decision)
+    elif verdict.status == "above":
+        advice.append(
+            f"More than promised: dense retrieval starts low at {decision.baseline_mean:.3f}; check the embedding "
+            "model, its prompts and its normalisation before crediting the reranker."
+        )
+    if verdict.queries_needed is not None:
+        advice.append(
+            f"About {verdict.queries_needed} queries like these would settle the verdict; there are "
+            f"{decision.n_queries}."
+        )
+    return replace(verdict, advice=tuple(advice))
+
+
+def _room(decision: Comparison, rows: Sequence[Comparison], fate: Attribution, wanted: float) -> list[str]:
+    """Whether the promised gain fits between dense and the oracle, and what stage 1 has to do with it."""
+    headroom = decision.headroom_points
+    if headroom >= wanted:
+        return []
+    found = [
+        f"{wanted:+g} points cannot be reached at top-k {decision.top_k}: the headroom is {headroom:.1f} points, which "
+        "is what a perfect reranker of these candidates would gain."
+    ]
+    ceiling = 100 - fate.capped_points - fate.kept_points - fate.demoted_points
+    if decision.metric == fate.metric and ceiling < wanted:
+        return [
+            *found,
+            f"Dense retrieval is already strong: it leaves {ceiling:.1f} points to any reranker at any top-k; expect "
+            "no more, or judge the order within the top by ndcg@10.",
+        ]
+    wider = [row for row in rows if row.headroom_points >= wanted]
+    if wider:
+        best = min(wider, key=lambda row: row.top_k)
+        return [*found, f"Raise the decision top-k: at {best.top_k} the headroom is {best.headroom_points:.1f} points."]
+    last = max(rows, key=lambda row: row.top_k)
+    return [
+        *found,
+        f"Stage 1 starves the reranker: {fate.missed_by_stage1_points:.1f} points lie beyond its first "
+        f"{decision.top_k} documents. Raise top-k beyond {last.top_k}; if the headroom of {last.headroom_points:.1f} "
+        "points there hardly grows, check the embedding model (language, prompts, chunking).",
+    ]
+
+
+def _reranker(
+    decision: Comparison, fate: Attribution, checks: Sequence[Control], scoring: Scoring, wanted: float
+) -> list[str]:
+    """What the reranker left of the headroom, and likely causes."""
+    found = [check.message for check in checks if check.name == "direction" and check.status == "warned"]
+    captured = decision.captured
+    if captured is not None and (captured < HALF or decision.headroom_points >= wanted):
+        found.append(
+            f"The reranker captured {100 * captured:.0f} % of the headroom of {decision.headroom_points:.1f} points: "
+            f"it promoted {fate.promoted_points:.1f}, demoted {fate.demoted_points:.1f} that dense had found, and left "
+            f"{fate.missed_by_reranker_points:.1f} among the candidates. Look at the queries that lost; check whether "
+            "it was trained for this language and domain."
+        )
+    if scoring.pairs and scoring.truncated / scoring.pairs >= TRUNCATED:
+        found.append(
+            f"{100 * scoring.truncated / scoring.pairs:.0f} % of the pairs are longer than the reranker's "
+            f"{scoring.max_length} tokens and were cut: raise reranker.max_length if the model reads more, or split "
+            "the documents."
+        )
+    return found
+
+
+def _labels(judged: Mapping[str, float], decision: Comparison) -> list[str]:
+    fall = 100 * (judged["dense"] - judged[decision.candidate])
+    if fall < UNJUDGED_POINTS:
+        return []
+    return [
+        f"Judged@5 fell from {100 * judged['dense']:.0f} % to {100 * judged[decision.candidate]:.0f} %: the reranker "
+        "surfaced documents that nobody judged. Judge them before believing that the gain is missing."
+    ]

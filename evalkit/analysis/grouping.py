@@ -1,0 +1,60 @@
+"""Which queries belong together: families of one question, and slices by what queries say of themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evalkit.checks import text
+from evalkit.errors import ConfigError
+from evalkit.types import Query, as_list
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyRule:
+    """How a query names its family: translations or paraphrases of one question, which are not independent.
+
+    Attributes:
+        attribute: Key of the queries' metadata that holds the family; None where there is none.
+        pattern: Regular expression with one group that finds the family in a query's id, for data without such a key.
+    """
+
+    attribute: str | None = None
+    pattern: str | None = None
+
+    def __post_init__(self) -> None:
+        text("statistics.family", self.attribute, or_null=True)
+        text("statistics.family_pattern", self.pattern, or_null=True)
+        if self.pattern is None:
+            return
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ConfigError(
+                f"statistics.family_pattern {self.pattern!r} is no regular expression: {error}"
+            ) from error
+        if groups != 1:
+            raise ConfigError(
+                f"statistics.family_pattern {self.pattern!r} has {groups} groups; expected one, around the part of the "
+                "id that translations share, such as '^[a-z]{2}-(.*)$'"
+            )
+
+    def families(self, queries: Iterable[Query]) -> dict[str, str]:
+        """Query id -> family, for the queries that name one."""
+        found = {}
+        for query in queries:
+            family = query.metadata.get(self.attribute) if self.attribute else None
+            if family is None and self.pattern is not None and (match := re.search(self.pattern, query.id)):
+                family = match[1]
+            if family is not None:
+                found[query.id] = str(family)
+        return found
+
+
+def attributes_of(queries: Iterable[Query], names: Sequence[str]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """Query id -> attribute -> its values as text, for the attributes that are asked for and that a query has."""
+    return {
+        query.id: {name: tuple(map(str, as_list(query.metadata[name]))) for name in names if name in query.metadata}
+        for query in queries
+    }

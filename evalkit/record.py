@@ -1,0 +1,115 @@
+"""How a result came about: its scoring, its latency, its stop, its software and machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evalkit.types import Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How stage 2 came about.
+
+    Attributes:
+        pairs: Unique (query, document) pairs that were needed.
+        truncated: Pairs longer than the reranker's max_length.
+        max_length: That limit, in tokens, special tokens included.
+        ties: Candidates whose score equals that of another candidate of the same query.
+    """
+
+    pairs: int
+    truncated: int
+    max_length: int
+    ties: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the numbers come from.
+
+    Attributes:
+        created: Start of the run, ISO 8601, UTC.
+        versions: Package -> version.
+        machine: Processor, cores, platform.
+        fingerprints: ``embedder`` and ``reranker`` -> fingerprint.
+        config: The resolved configuration, without secrets.
+        derived_from: The run whose evidence was measured again; None for a run of its own.
+    """
+
+    created: str
+    versions: Mapping[str, str]
+    machine: Mapping[str, str | int]
+    fingerprints: Mapping[str, Fingerprint]
+    config: Mapping[str, Any]
+    derived_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageTwoLatency:
+    """Latency of reranking one query's candidates, warm.
+
+    Attributes:
+        top_k: Pairs per query, at most.
+        p50_ms, p95_ms: Percentiles over the probed queries.
+        pairs_per_second: Pairs / seconds, over all of them.
+        tokens_per_pair: Mean tokens of a pair, as far as the model reads it.
+    """
+
+    top_k: int
+    p50_ms: float
+    p95_ms: float
+    pairs_per_second: float
+    tokens_per_pair: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A warm probe, one query at a time, never on remembered scores.
+
+    Attributes:
+        measured: When, ISO 8601, UTC.
+        machine: Where: processor, cores, platform.
+        device: What the reranker ran on.
+        n_queries: Queries that were probed.
+        stage1_p50_ms, stage1_p95_ms: Embedding one query and searching.
+        store: The vector store that was searched.
+        in_process: That store lives in this process and is not your server.
+        stage2: One entry per top-k.
+        stored: Measured by an earlier run; this one loaded no model.
+    """
+
+    measured: str
+    machine: str
+    device: str
+    n_queries: int
+    stage1_p50_ms: float
+    stage1_p95_ms: float
+    store: str
+    in_process: bool
+    stage2: tuple[StageTwoLatency, ...]
+    stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sequential:
+    """A run that stops as soon as its anytime-valid interval excludes the band's lower edge.
+
+    Attributes:
+        side: On which side of that edge the gain lies; None where the queries ran out first.
+        ci_low, ci_high: The confidence sequence's interval when it stopped, in points.
+        spent_queries, spent_pairs: What was scored, or had been.
+        total_queries, total_pairs: What a full pass at the decision top-k takes.
+        seed: Of the order of the queries.
+    """
+
+    side: Literal["above", "below"] | None
+    ci_low: float
+    ci_high: float
+    spent_queries: int
+    spent_pairs: int
+    total_queries: int
+    total_pairs: int
+    seed: int

@@ -1,0 +1,104 @@
+"""What labels can resolve, by hand, against SciPy, and in simulations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from evalkit.analysis.intervals import paired_intervals
+from evalkit.analysis.power import detectable_drop, detectable_effect, half_width, queries_needed, standard_error
+from evalkit.analysis.significance import drop_p_values, gain_p_values
+from evalkit.analysis.units import Units
+from tests.benchmarks.coverage import WORLDS
+
+
+def alone(n_queries: int) -> Units:
+    return Units.of([str(row) for row in range(n_queries)], {})
+
+
+def test_the_standard_error_by_hand() -> None:
+    """1, 0, 0, -1: mean 0, squares 2 x 4/3 = 2.6667, pseudo-units 1.95996**2 = 3.8415; sqrt(6.5081) / 4 = 0.63778."""
+    values = np.array([[1.0], [0.0], [0.0], [-1.0]])
+    assert standard_error(values, alone(4))[0] == pytest.approx(0.63778, abs=1e-5)
+    assert half_width(values, alone(4))[0] == pytest.approx(1.95996 * 0.63778, abs=1e-4)
+    assert detectable_effect(values, alone(4))[0] == pytest.approx((1.95996 + 0.84162) * 0.63778, abs=1e-4)
+    assert detectable_drop(values, alone(4))[0] == pytest.approx((1.64485 + 0.84162) * 0.63778, abs=1e-4)
+
+
+def test_among_more_than_a_few_differences_half_a_pseudo_unit_counts() -> None:
+    """Six of eight differ, three each way: 6 x 8/7 = 6.8571, and 3.8415 / 2 = 1.9207; sqrt(8.7779) / 8 = 0.37034."""
+    values = np.array([[1.0]] * 3 + [[-1.0]] * 3 + [[0.0]] * 2)
+    assert standard_error(values, alone(8))[0] == pytest.approx(0.37034, abs=1e-5)
+
+
+def test_the_standard_error_of_families_by_hand() -> None:
+    """Totals 2 and 0 of sizes 2 and 1, mean 2/3: residuals 2 - 4/3 and -2/3, squares 8/9 x 2/1 = 1.7778.
+
+    Typical size (4 + 1) / 3 = 5/3: 3.8415 x 25/9 = 10.6707. sqrt(12.4485) / 3 = 1.17608.
+    """
+    units = Units.of(["a", "b", "c"], {"a": "f", "b": "f"})
+    assert standard_error(np.array([[1.0], [1.0], [0.0]]), units)[0] == pytest.approx(1.17608, abs=1e-4)
+
+
+def test_among_many_differences_it_is_the_standard_error_of_scipy() -> None:
+    values = np.random.default_rng(1).uniform(-1, 1, 4000)
+    assert standard_error(values[:, None], alone(4000))[0] == pytest.approx(stats.sem(values), rel=0.002)
+
+
+@pytest.mark.parametrize("n_queries", [20, 100, 1000])
+def test_where_nothing_differs_it_is_as_unsure_as_the_interval(n_queries: int) -> None:
+    """1.96**2 / n beside Clopper-Pearson's 1 - 0.025**(1/n), which is about 3.69 / n."""
+    nothing = np.zeros((n_queries, 1))
+    assert half_width(nothing, alone(n_queries))[0] == pytest.approx(3.8415 / n_queries, rel=1e-4)
+    found = paired_intervals(nothing, alone(n_queries))
+    assert half_width(nothing, alone(n_queries))[0] == pytest.approx((found.high[0] - found.low[0]) / 2, rel=0.2)
+
+
+def test_what_is_called_detectable_is_found_four_times_in_five() -> None:
+    """Two-sided and one-sided, at the effect that a typical sample of the same world names."""
+    rng = np.random.default_rng(4)
+    world, n_queries = WORLDS[0], 120
+    units = world.units(n_queries)
+    before = world.draw(rng, n_queries, 0.4, 300)
+    gain, drop = (float(np.mean(size(before, units))) for size in (detectable_effect, detectable_drop))
+    found = gain_p_values((before + gain).clip(-1, 1), units, 1_000) < 0.05
+    assert 0.72 <= found.mean() <= 0.93
+    dropped = [drop_p_values((before[:, [j]] - drop).clip(-1, 1), units, 1_000)[0] < 0.05 for j in range(300)]
+    assert 0.72 <= np.mean(dropped) <= 0.93
+
+
+def test_queries_needed_by_hand() -> None:
+    """+10 points, interval 4 to 15: 12 is 2 away and the interval reaches 5 up, so (5/2)**2 x 100 = 625 touch it."""
+    assert queries_needed(10.0, 4.0, 15.0, [12.0, 18.0], 100) == 626
+
+
+def test_inside_the_band_the_more_demanding_edge_decides() -> None:
+    """14 in 12 to 18, interval 10 to 20: (4/2)**2 = 4 times below, (6/4)**2 = 2.25 times above."""
+    assert queries_needed(14.0, 10.0, 20.0, [12.0, 18.0], 50) == 201
+    assert queries_needed(14.0, 10.0, 20.0, [12.0], 50) == 201
+
+
+def test_no_number_of_queries_settles_an_estimate_on_the_edge() -> None:
+    assert queries_needed(12.0, 8.0, 16.0, [12.0, 18.0], 100) is None
+    assert queries_needed(0.2 - 0.02, 0.1, 0.3, [0.18], 100) is None
+
+
+def test_without_an_edge_there_is_nothing_to_settle() -> None:
+    assert queries_needed(1.0, 0.0, 2.0, [], 100) is None
+
+
+@given(st.floats(-50, 50), st.floats(0.1, 30), st.floats(0.1, 30), st.floats(-60, 60), st.integers(1, 10_000))
+def test_more_queries_are_asked_for_exactly_where_the_verdict_is_open(
+    estimate: float, below: float, above: float, edge: float, n_queries: int
+) -> None:
+    low, high = estimate - below, estimate + above
+    needed = queries_needed(estimate, low, high, [edge], n_queries)
+    if needed is None:
+        assert abs(edge - estimate) <= 1e-9
+    elif low + 1e-6 < edge < high - 1e-6:
+        assert needed > n_queries
+    elif edge < low - 1e-6 or edge > high + 1e-6:
+        assert needed <= n_queries
