@@ -2,17 +2,24 @@
 #   make eval ARGS="dataset=beir dataset.path=/data/mine sweep.top_k=[10,30,50]"
 PYTHON ?= python3
 ARGS ?=
+BENCH ?= one_pass
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help eval test lint bench ui clean
+.PHONY: help eval gate baseline test lint bench ui clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 eval: .venv/.eval ## does reranking pay? (ARGS="..." takes Hydra overrides)
 	$(BIN)/evalkit run $(ARGS)
+
+gate: .venv/.eval ## hold the newest result to conf/gate (ARGS="--min-points 5 --expectation fail")
+	$(BIN)/evalkit gate $(ARGS)
+
+baseline: .venv/.eval ## keep the newest result as what later ones must not fall behind
+	$(BIN)/evalkit baseline $(ARGS)
 
 test: .venv/.dev ## prove the tool
 	$(BIN)/python -m pytest $(ARGS)
@@ -22,8 +29,8 @@ lint: .venv/.dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.dev ## measure speed: one pass for all top-k against one pass per top-k
-	$(BIN)/python -m tests.benchmarks.one_pass $(ARGS)
+bench: .venv/.dev ## measure (BENCH=one_pass, analysis, coverage, sequential or peers)
+	$(BIN)/python -m tests.benchmarks.$(BENCH) $(ARGS)
 
 ui: .venv/.eval ## open MLflow on the local results
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///reports/mlflow.db $(ARGS)

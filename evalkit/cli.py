@@ -30,8 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if known.command is None:
         parser.print_help()
         return 0
-    if rest:
+    # argparse gives a command the words before a flag; those behind it are left over.
+    later = [word for word in rest if "words" in known and not word.startswith("-")]
+    if len(later) < len(rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if later:
+        known.words += later
     if known.command == "run":
         known.words = given[1:]
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")

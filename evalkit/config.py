@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra import main as hydra_main
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +25,7 @@ from evalkit.checks import boolean, unfit, whole_number
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.findings import Expectation
 from evalkit.ports import Sink
+from evalkit.record import LatencyBudget
 from evalkit.result import Design
 from evalkit.stages import Plan
 from evalkit.types import Metric
@@ -100,7 +102,9 @@ def build_plan(config: DictConfig) -> Plan:
     """
     try:
         resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        retrieval, sweep, statistics = (_mapping(resolved, name) for name in ("retrieval", "sweep", "statistics"))
+        retrieval, sweep, statistics, latency = (
+            _mapping(resolved, name) for name in ("retrieval", "sweep", "statistics", "latency")
+        )
         boolean("retrieval.exclude_self", retrieval["exclude_self"])
         boolean("sweep.sequential", sweep["sequential"])
         return Plan(
@@ -114,10 +118,45 @@ def build_plan(config: DictConfig) -> Plan:
             family=FamilyRule(statistics["family"], statistics["family_pattern"]),
             sequential=sweep["sequential"],
             exclude_self=retrieval["exclude_self"],
+            latency=LatencyBudget(latency["queries"], latency["time_limit_s"]),
+            notes=_make(config, "notes"),
             config=resolved,
         )
     except CONFIG_ERRORS as error:
         raise explain(error) from error
+
+
+def redesign(
+    config: DictConfig, overrides: Sequence[str], stored: Mapping[str, Mapping[str, Any]]
+) -> tuple[Design, FamilyRule]:
+    """A stored design with what the overrides change of it, and nothing else.
+
+    Args:
+        config: Composed with these overrides: their values are read from there.
+        overrides: Those of ``reports_dir``, ``cache_dir`` and ``sinks`` are no part of a design.
+        stored: Group -> setting -> value; what it does not hold cannot be changed.
+
+    Raises:
+        ConfigError: An override needs the data or a model, or its value is impossible.
+    """
+    settings = {group: dict(values) for group, values in stored.items()}
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        group, _, name = override.key_or_group.partition(".")
+        if group in ("reports_dir", "cache_dir", "sinks"):
+            continue
+        known = settings.get(group, {})
+        wanted = [name] if name else list(known)
+        if override.is_delete() or not known or not known.keys() >= set(wanted):
+            able = ", ".join(f"{group}.{name}" for group, values in stored.items() for name in values)
+            raise ConfigError(
+                f"{override.input_line} cannot be answered from a stored result: it needs the data or a model, so use "
+                f"evalkit run. Without them these can change: {able}"
+            )
+        try:
+            known.update({name: _plain(config[group][name]) for name in wanted})
+        except CONFIG_ERRORS as error:
+            raise explain(error) from error
+    return _design(settings), FamilyRule(settings["statistics"]["family"], settings["statistics"]["family_pattern"])
 
 
 def _design(resolved: Mapping[str, Any]) -> Design:
@@ -243,6 +282,10 @@ def _number(value: Any, name: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise unfit(name, value, "a number of points")
     return float(value)
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _squeeze(text: str) -> str:

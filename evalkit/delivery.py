@@ -47,16 +47,48 @@ def deliver(result: EvalResult, sinks: Mapping[str, Sink], reports: Path) -> Pat
             f"cannot write {final}: {reason}; nothing computed is lost. Start again, or set reports_dir to a folder "
             "that you can write"
         ) from error
+    _publish(result, sinks, final)
+    return final
+
+
+def redraw(result: EvalResult, sinks: Mapping[str, Sink], folder: Path) -> list[str]:
+    """Draw what is missing in the folder of a stored result, then publish it; what is there stays as it is.
+
+    Returns:
+        Relative paths of the files that were drawn.
+
+    Raises:
+        SinkError: The folder could not be written, or a publisher failed.
+    """
+    drawn = []
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            for sink in sinks.values():
+                if not sink.publishes:
+                    sink.write(result, Path(scratch))
+            for name in manifest.files(Path(scratch)):
+                target = folder / name
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    Path(scratch, name).rename(target)
+                    drawn.append(name)
+    except OSError as error:
+        raise SinkError(f"cannot write {folder}: {error.strerror or error}; make it and its parent writable") from error
+    _publish(result, sinks, folder)
+    return drawn
+
+
+def _publish(result: EvalResult, sinks: Mapping[str, Sink], folder: Path) -> None:
+    """Give every publisher its turn, then raise the first failure."""
     failures: list[Exception] = []
     for sink in sinks.values():
         if sink.publishes:
             try:
-                sink.write(result, final)
+                sink.write(result, folder)
             except Exception as error:
                 failures.append(error)
     if failures:
         raise failures[0]
-    return final
 
 
 def _free(folder: Path) -> Path:

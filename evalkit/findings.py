@@ -7,6 +7,7 @@ family where the data names one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -41,6 +42,9 @@ class Expectation:
                 f"expectation.top_k is {self.top_k}, but {self.metric} cannot change unless more than "
                 f"{self.metric.cutoff} candidates are reranked; choose a top_k above {self.metric.cutoff}"
             )
+        for name, points in (("min_points", self.min_points), ("max_points", self.max_points)):
+            if points is not None and not math.isfinite(points):
+                raise ConfigError(f"expectation.{name} is {points}; expected a finite number of points")
         if self.max_points is not None and not self.min_points <= self.max_points:
             raise ConfigError(
                 f"expectation.min_points {self.min_points} is above max_points {self.max_points}; swap them"
@@ -269,3 +273,34 @@ class WhatIf:
     confirmed_ci_high: float
     plain_points: float
     saved_pairs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A document and its rank, from 1, before and after reranking; None where it is not among the candidates."""
+
+    doc_id: str
+    dense_rank: int | None
+    reranked_rank: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A query that won or lost at the decision top-k.
+
+    Attributes:
+        dense_value, reranked_value: The expectation's metric.
+        gold: The relevant document that moved furthest.
+        rival: The document without a grade of at least 1 that stands highest in the worse of the two rankings.
+    """
+
+    query_id: str
+    dense_value: float
+    reranked_value: float
+    gold: Placed
+    rival: Placed | None
+
+    @property
+    def change(self) -> float:
+        """Reranked - dense, a fraction."""
+        return self.reranked_value - self.dense_value

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from evalkit.analysis.controls import require_candidates
 from evalkit.analysis.derive import derive, systems_of
-from evalkit.errors import DataError
-from evalkit.findings import (
-    Attribution,
-    Comparison,
-    Control,
-    Expectation,
-    Fate,
-    Knee,
-    SliceGain,
-    Verdict,
-    WhatIf,
-)
+from evalkit.analysis.expectation import check_sweep
+from evalkit.analysis.metrics import parse_metrics
+from evalkit.errors import DataError, EvalkitError
+from evalkit.findings import Attribution, Comparison, Control, Expectation, Fate, Knee, SliceGain, Verdict, WhatIf
 from evalkit.record import Latency, Provenance, Scoring, Sequential
 from evalkit.result import Assessment, Design, EvalResult, Evidence, Subject
 from evalkit.sinks.document import SCHEMA_VERSION
 from evalkit.types import Candidate, Metric
+
+RESULT = "result.json"
+TABLES = ("candidates.parquet", "qrels.parquet", "queries.parquet", "per_query.parquet", "attribution.parquet")
+
+_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "candidates.parquet": {
+        "query_id": "string",
+        "doc_id": "string",
+        "stage1_rank": "int64",
+        "stage1_score": "float64",
+        "rerank_score": "float64",
+    },
+    "qrels.parquet": {"query_id": "string", "doc_id": "string", "grade": "int64"},
+    "queries.parquet": {"query_id": "string", "family": "string", "attributes": "string"},
+    "per_query.parquet": {"query_id": "string", "system": "string", "metric": "string", "value": "float64"},
+    "attribution.parquet": {entry.name: "string" if entry.name == "query_id" else "int64" for entry in fields(Fate)},
+}
+_MAY_BE_NULL = ("rerank_score", "family")
+
+
+@dataclass(frozen=True, slots=True)
+class _Timings:
+    """That block of ``result.json``."""
+
+    seconds: dict[str, float]
+    computed: dict[str, int]
 
 
 def locate(named: str | None, reports: Path) -> Path:
@@ -34,149 +54,220 @@ def locate(named: str | None, reports: Path) -> Path:
     """
     if named is not None:
         path = Path(named).expanduser()
-        folder = path.parent if path.name == "result.json" else path
-        if not (folder / "result.json").is_file():
-            raise DataError(
-                "holds no result.json; expected a result folder, such as reports/<dataset>/<run id>", folder
-            )
+        folder = path.parent if path.name == RESULT else path
+        if not (folder / RESULT).is_file():
+            found = f"holds no {RESULT}" if folder.is_dir() else "no such folder"
+            raise DataError(f"{found}; expected a result folder, such as reports/<dataset>/<run id>", folder)
         return folder
-    found = [path.parent for path in reports.glob("*/*/result.json") if not path.parent.name.startswith(".")]
-    if not found:
+    results = [path.parent for path in reports.glob(f"*/*/{RESULT}") if not path.parent.name.startswith(".")]
+    if not results:
         raise DataError("holds no result; start one with evalkit run, or name a result folder", reports)
-    return max(found, key=lambda folder: folder.name)
+    return max(results, key=lambda folder: folder.name)
+
+
+def read_document(folder: Path) -> dict[str, Any]:
+    """``result.json`` as plain values.
+
+    Raises:
+        DataError: It is missing, damaged, or of another schema version.
+    """
+    path = folder / RESULT
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except OSError as error:
+        raise DataError("cannot be read; expected a result folder, such as reports/<dataset>/<run id>", path) from error
+    except ValueError as error:
+        raise DataError(f"not JSON ({error}); the file is damaged", path) from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise DataError(f"has schema version {version}; this evalkit reads version {SCHEMA_VERSION}", path)
+    return dict(document)
 
 
 def read_result(folder: Path) -> EvalResult:
-    """Read a result folder.
+    """Read a result folder; the rankings are derived from the candidates again.
 
     Raises:
         DataError: A file is missing, damaged, or of another schema version.
+        ControlError: The candidates cannot be ranked: one is missing, has no score, or is there twice.
     """
-    document = _document(folder / "result.json")
+    read = _Reader(folder)
+    verdict = read.verdict()
+    design = read.design(verdict.expectation)
     evidence = _evidence(folder)
-    expectation = document["expectation"]
-    verdict = _value(
-        Verdict,
-        {**expectation, "expectation": {name: expectation.get(name) for name in Expectation.__slots__}},
-        folder,
-    )
-    asked = document["design"]
-    design = Design(
-        top_ks=tuple(asked["top_ks"]),
-        metrics=tuple(map(Metric.parse, asked["metrics"])),
-        expectation=verdict.expectation,
-        slices=tuple(asked["slices"]),
-        resamples=asked["resamples"],
-        seed=asked["seed"],
-    )
+    require_candidates(evidence, max(design.top_ks))
     systems = systems_of(design.top_ks)
-    timings = document["timings"]
+    timings: _Timings = read.block("timings", _Timings)
+    judged: dict[str, dict[str, float]] = read.block("judged", dict[str, dict[str, float]])
     return EvalResult(
-        run_id=document["run_id"],
-        dataset=_value(Subject, document["dataset"], folder),
+        run_id=read.block("run_id", str),
+        dataset=read.block("dataset", Subject),
         evidence=evidence,
         design=design,
         assessment=Assessment(
             systems=systems,
             runs=tuple(derive(evidence.candidates, system) for system in systems),
             per_query=_per_query(folder),
-            metrics={
-                name: {Metric.parse(metric): value for metric, value in values.items()}
-                for name, values in document["metrics"].items()
-            },
-            judged={name: values["judged@5"] for name, values in document["judged"].items()},
-            comparisons=_value(tuple[Comparison, ...], document["comparisons"], folder),
+            metrics=read.block("metrics", dict[str, dict[Metric, float]]),
+            judged={name: share for name, shares in judged.items() for share in shares.values()},
+            comparisons=read.block("comparisons", tuple[Comparison, ...]),
             verdict=verdict,
-            fates=_value(tuple[Fate, ...], _rows(folder / "attribution.parquet"), folder),
-            attribution=_value(tuple[Attribution, ...], document["attribution"], folder),
-            knee=_value(Knee, document["knee"], folder),
-            slices=_value(tuple[SliceGain, ...], document["slices"], folder),
-            controls=_value(tuple[Control, ...], document["controls"], folder),
-            what_ifs=_value(tuple[WhatIf, ...], document["what_ifs"], folder),
+            fates=tuple(Fate(*row) for row in _rows(folder, "attribution.parquet")),
+            attribution=read.block("attribution", tuple[Attribution, ...]),
+            knee=read.block("knee", Knee),
+            slices=read.block("slices", tuple[SliceGain, ...]),
+            controls=read.block("controls", tuple[Control, ...]),
+            what_ifs=read.block("what_ifs", tuple[WhatIf, ...]),
         ),
-        scoring=_value(Scoring, document["scoring"], folder),
-        timings=timings["seconds"],
-        computed=timings["computed"],
-        provenance=_value(Provenance, document["provenance"], folder),
-        latency=_value(Latency | None, document["latency"], folder),
-        sequential=_value(Sequential | None, document["sequential"], folder),
+        scoring=read.block("scoring", Scoring),
+        timings=timings.seconds,
+        computed=timings.computed,
+        provenance=read.block("provenance", Provenance),
+        latency=read.block("latency", Latency | None),
+        sequential=read.block("sequential", Sequential | None),
     )
 
 
-class _Document(dict[str, Any]):
-    """``result.json``; a name that is missing is the file's fault."""
+class _Reader:
+    """The blocks of ``result.json``, each checked against the type that it came from."""
 
-    def __init__(self, values: Mapping[str, Any], path: Path) -> None:
-        super().__init__(values)
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / RESULT
+        self._document = read_document(folder)
 
-    def __missing__(self, key: str) -> Any:
-        raise DataError(f"has no {key!r}; it was written by another version of evalkit, or changed since", self._path)
+    def block(self, name: str, kind: Any) -> Any:
+        """A block as a value of that type."""
+        if name not in self._document:
+            raise self._changed(f"has no {name!r}")
+        return self._value(name, kind, self._document[name])
+
+    def verdict(self) -> Verdict:
+        """The verdict, with its expectation taken out from beside it."""
+        flat = self.block("expectation", dict[str, Any])
+        expected = {entry.name: flat[entry.name] for entry in fields(Expectation) if entry.name in flat}
+        verdict: Verdict = self._value("expectation", Verdict, {**flat, "expectation": expected})
+        return verdict
+
+    def design(self, expectation: Expectation) -> Design:
+        """The design, with the expectation that stands in a block of its own."""
+        asked = self.block("design", dict[str, Any])
+        others = {entry.name: asked[entry.name] for entry in fields(Design) if entry.name in asked}
+        plain = {entry.name: getattr(expectation, entry.name) for entry in fields(Expectation)}
+        plain["metric"] = str(expectation.metric)
+        design: Design = self._value("design", Design, {**others, "expectation": plain})
+        try:
+            check_sweep(design)
+            parse_metrics(list(map(str, design.metrics)))
+        except EvalkitError as error:
+            raise self._changed(f"design: {error}") from error
+        return design
+
+    def _changed(self, reason: str) -> DataError:
+        return DataError(f"{reason}; the file was changed, or is of another version of evalkit", self._path)
+
+    def _value(self, name: str, kind: Any, value: Any) -> Any:
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            # As JSON, in which an array is strictly a tuple, but a text is no number.
+            return TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, (name, *first["loc"])))
+            reason = f"{place}: {first['msg'].lower()}, found {_found(value, first['loc'])!r:.60}"
+        except EvalkitError as error:
+            reason = f"{name}: {error}"
+        raise self._changed(reason)
 
 
-def _document(path: Path) -> _Document:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError("no such file; expected a result folder, such as reports/<dataset>/<run id>", path) from error
-    except ValueError as error:
-        raise DataError(f"not JSON ({error}); the file is damaged", path) from error
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if version != SCHEMA_VERSION:
-        raise DataError(f"has schema version {version}; this evalkit reads version {SCHEMA_VERSION}", path)
-    return _Document(values, path)
+def _found(value: Any, place: tuple[int | str, ...]) -> Any:
+    """What stands at a place of a plain structure, as far as that exists."""
+    for key in place:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return value
+    return value
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _evidence(folder: Path) -> Evidence:
+    qrels: dict[str, dict[str, int]] = {}
+    count = 0
+    for query_id, doc_id, grade in _rows(folder, "qrels.parquet"):
+        qrels.setdefault(query_id, {})[doc_id] = grade
+        count += 1
+    if count > sum(map(len, qrels.values())):
+        raise DataError("judges a document twice for one query; the file was changed", folder / "qrels.parquet")
+    if not all(any(grade >= 1 for grade in grades.values()) for grades in qrels.values()):
+        raise DataError("judges nothing relevant for some query; the file was changed", folder / "qrels.parquet")
     candidates: dict[str, list[Candidate]] = {}
-    for row in _rows(folder / "candidates.parquet"):
-        candidates.setdefault(row["query_id"], []).append(
-            Candidate(row["doc_id"], row["stage1_rank"], row["stage1_score"], row["rerank_score"])
-        )
-    grades: dict[str, dict[str, int]] = {}
-    for row in _rows(folder / "qrels.parquet"):
-        grades.setdefault(row["query_id"], {})[row["doc_id"]] = row["grade"]
-    queries = _rows(folder / "queries.parquet")
+    try:
+        for query_id, *values in _rows(folder, "candidates.parquet"):
+            candidates.setdefault(query_id, []).append(Candidate(*values))
+    except EvalkitError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(str(error), folder / "candidates.parquet") from error
+    queries = list(_rows(folder, "queries.parquet"))
+    if [row[0] for row in queries] != list(qrels):
+        raise DataError("holds other queries than qrels.parquet, or in another order", folder / "queries.parquet")
+    if candidates.keys() - qrels.keys():
+        raise DataError("holds queries that qrels.parquet does not judge", folder / "candidates.parquet")
     return Evidence(
         candidates={query_id: tuple(found) for query_id, found in candidates.items()},
-        qrels=grades,
-        families={row["query_id"]: row["family"] for row in queries if row["family"] is not None},
-        attributes={
-            row["query_id"]: {name: tuple(values) for name, values in json.loads(row["attributes"]).items()}
-            for row in queries
-        },
+        qrels=qrels,
+        families={query_id: family for query_id, family, _ in queries if family is not None},
+        attributes={query_id: _attributes(text, folder) for query_id, _, text in queries},
     )
+
+
+def _attributes(text: str, folder: Path) -> dict[str, tuple[str, ...]]:
+    try:
+        return {name: tuple(map(str, values)) for name, values in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        message = "attributes are not JSON lists by name; the file was changed"
+        raise DataError(message, folder / "queries.parquet") from error
 
 
 def _per_query(folder: Path) -> dict[str, dict[Metric, dict[str, float]]]:
     found: dict[str, dict[Metric, dict[str, float]]] = {}
-    for row in _rows(folder / "per_query.parquet"):
-        by_metric = found.setdefault(row["system"], {})
-        by_metric.setdefault(Metric.parse(row["metric"]), {})[row["query_id"]] = row["value"]
+    metrics: dict[str, Metric] = {}
+    path = folder / "per_query.parquet"
+    for query_id, system, text, value in _rows(folder, path.name):
+        try:
+            metric = metrics[text] if text in metrics else metrics.setdefault(text, Metric.parse(text))
+        except EvalkitError as error:
+            raise DataError(str(error), path) from error
+        values = found.setdefault(system, {}).setdefault(metric, {})
+        if query_id in values:
+            raise DataError(f"holds {metric} of {system} twice for one query; the file was changed", path)
+        values[query_id] = value
     return found
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(folder: Path, name: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table, with the columns and types that a run writes."""
     import pyarrow
     from pyarrow import parquet
 
+    path, columns = folder / name, _COLUMNS[name]
     try:
-        return list(parquet.read_table(path).to_pylist())
+        table = parquet.read_table(path)
+        if table.column_names != list(columns):
+            raise DataError(
+                f"has the columns {', '.join(table.column_names)}; expected {', '.join(columns)}: the file was changed",
+                path,
+            )
+        cells = [table.column(column).cast(kind) for column, kind in columns.items()]
     except FileNotFoundError as error:
         raise DataError("no such file; the result folder is incomplete", path) from error
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"cannot be read as parquet ({str(error).splitlines()[0]})", path) from error
-
-
-def _value(kind: Any, value: Any, folder: Path) -> Any:
-    """A value of that type from its plain form."""
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(
-            f"{place}: {first['msg']}; the file was changed, or is of another version", folder / "result.json"
-        ) from error
+        raise DataError(f"cannot be read as parquet ({str(error).splitlines()[0]}); it is damaged", path) from error
+    for column, cell in zip(columns, cells, strict=True):
+        if cell.null_count and column not in _MAY_BE_NULL:
+            raise DataError(f"has no {column} in {cell.null_count} rows; the file was changed", path)
+    return zip(*(cell.to_pylist() for cell in cells), strict=True)

@@ -13,6 +13,7 @@ from typing import Any
 from evalkit.analysis.assess import assess
 from evalkit.analysis.expectation import check_sweep
 from evalkit.analysis.grouping import attributes_of
+from evalkit.latency import latency_of
 from evalkit.probes import check_replay, check_store
 from evalkit.provenance import capture
 from evalkit.result import EvalResult, Evidence, Subject
@@ -48,6 +49,8 @@ def evaluate(plan: Plan) -> EvalResult:
             observed = [*check_store(plan.store, dataset, design.seed)]
             if log.computed["pairs"]:
                 observed.append(check_replay(plan.reranker, candidates, dataset, design.seed))
+        with log.phase("latency"):
+            latency = latency_of(plan, dataset, candidates, provenance.machine, loaded=log.computed["pairs"] > 0)
     queries = [query for query in dataset.queries if query.id in candidates]
     evidence = Evidence(
         candidates=candidates,
@@ -67,6 +70,7 @@ def evaluate(plan: Plan) -> EvalResult:
         timings=log.timings,
         computed=log.computed,
         provenance=provenance,
+        latency=latency,
         sequential=sequential,
     )
 

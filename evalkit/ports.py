@@ -6,7 +6,7 @@ Constructors open nothing; a model loads and a server is called at first use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -74,8 +74,13 @@ class Reranker(Protocol):
         """Tokens of a pair, special tokens included, beyond which the document is cut."""
         ...
 
+    @property
+    def device(self) -> str:
+        """What it runs on, such as ``cpu`` or ``cuda:0``; reading it loads no model."""
+        ...
+
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-        """Raw logits, shape (n,), in the order of ``pairs``."""
+        """Raw logits, shape (n,), in the order of ``pairs``; the device has finished when it returns."""
         ...
 
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
@@ -89,6 +94,16 @@ class VectorStore(Protocol):
     @property
     def persistent(self) -> bool:
         """Whether vectors outlive the process; if not, the cache remembers them."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """The engine and where it runs, in a few words and without secrets."""
+        ...
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the engine runs in this process: its latency is then not that of a server."""
         ...
 
     def open(self, collection: str) -> None:
@@ -132,6 +147,26 @@ class Cache(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+        ...
+
+
+class Notes(Protocol):
+    """Remembers small facts by content key, such as a measurement, across runs and crashes."""
+
+    def get(self, key: bytes) -> Mapping[str, Any] | None:
+        """The note of that key; None where there is none.
+
+        Raises:
+            StoreError: It cannot be read, or something else stands in its place.
+        """
+        ...
+
+    def put(self, key: bytes, note: Mapping[str, Any]) -> None:
+        """Remember a note of JSON values in place of the former one, whole or not at all.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
         ...
 
 

@@ -28,11 +28,16 @@ def capture(fingerprints: Mapping[str, Fingerprint], config: Mapping[str, Any]) 
     """Record time, versions, machine, fingerprints and configuration; no model is loaded for it."""
     return Provenance(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={package: version for package in PACKAGES if (version := _version(package))},
+        versions=versions(),
         machine=_machine(),
         fingerprints=dict(fingerprints),
         config=without_credentials(config),
     )
+
+
+def versions() -> dict[str, str]:
+    """Package -> version, for those that are installed here."""
+    return {package: version for package in PACKAGES if (version := _version(package))}
 
 
 def without_credentials(value: Any) -> Any:

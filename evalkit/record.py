@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evalkit.checks import whole_number
 from evalkit.types import Fingerprint
 
 
@@ -48,12 +49,29 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyBudget:
+    """What the latency probe may spend.
+
+    Attributes:
+        queries: Queries that are probed, at most; 0 switches the probe off.
+        time_limit_s: Seconds after which no further query is begun, once three were probed; warming up is not counted.
+    """
+
+    queries: int = 0
+    time_limit_s: int = 60
+
+    def __post_init__(self) -> None:
+        whole_number("latency.queries", self.queries, 0)
+        whole_number("latency.time_limit_s", self.time_limit_s, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class StageTwoLatency:
     """Latency of reranking one query's candidates, warm.
 
     Attributes:
         top_k: Pairs per query, at most.
-        p50_ms, p95_ms: Percentiles over the probed queries.
+        p50_ms, p95_ms: Percentiles over the probed queries, in milliseconds, interpolated linearly.
         pairs_per_second: Pairs / seconds, over all of them.
         tokens_per_pair: Mean tokens of a pair, as far as the model reads it.
     """
@@ -69,12 +87,15 @@ class StageTwoLatency:
 class Latency:
     """A warm probe, one query at a time, never on remembered scores.
 
+    Where earlier runs measured one part of the sweep each, ``measured`` is the oldest date and ``n_queries`` the
+    smallest number among them.
+
     Attributes:
         measured: When, ISO 8601, UTC.
         machine: Where: processor, cores, platform.
         device: What the reranker ran on.
         n_queries: Queries that were probed.
-        stage1_p50_ms, stage1_p95_ms: Embedding one query and searching.
+        stage1_p50_ms, stage1_p95_ms: Embedding one query and searching, exactly, at the largest top-k.
         store: The vector store that was searched.
         in_process: That store lives in this process and is not your server.
         stage2: One entry per top-k.

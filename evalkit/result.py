@@ -177,3 +177,14 @@ class EvalResult:
     provenance: Provenance
     latency: Latency | None = None
     sequential: Sequential | None = None
+
+    @property
+    def points_per_100_ms(self) -> dict[int, float | None]:
+        """Top-k -> points of the expectation's metric per 100 ms of stage 2, at its median.
+
+        Those top-k only whose latency is known; None where the gain is not.
+        """
+        metric = self.assessment.verdict.expectation.metric
+        gains = {found.top_k: found.delta_points for found in self.assessment.comparisons if found.metric == metric}
+        measured = () if self.latency is None else self.latency.stage2
+        return {one.top_k: gains[one.top_k] * 100 / one.p50_ms if one.top_k in gains else None for one in measured}

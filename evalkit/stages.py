@@ -16,8 +16,20 @@ from numpy.typing import NDArray
 from evalkit.analysis.derive import count_ties, order_hits
 from evalkit.analysis.grouping import FamilyRule
 from evalkit.errors import ModelError
-from evalkit.ports import Cache, DatasetSource, Embedder, Executor, Hit, Numbers, Pair, Reranker, Vectors, VectorStore
-from evalkit.record import Scoring
+from evalkit.ports import (
+    Cache,
+    DatasetSource,
+    Embedder,
+    Executor,
+    Hit,
+    Notes,
+    Numbers,
+    Pair,
+    Reranker,
+    Vectors,
+    VectorStore,
+)
+from evalkit.record import LatencyBudget, Scoring
 from evalkit.result import Design
 from evalkit.types import Candidates, Dataset, Fingerprint
 
@@ -37,6 +49,8 @@ class Plan:
         family: How queries name their family.
         sequential: Stop as soon as the expectation's lower edge is decided.
         exclude_self: Leave out the document whose id equals the query's id.
+        latency: What the latency probe may spend; by default it is off.
+        notes: Where its measurements are remembered; None forgets them.
         config: The resolved configuration, for the record.
     """
 
@@ -50,6 +64,8 @@ class Plan:
     family: FamilyRule = field(default_factory=FamilyRule)
     sequential: bool = False
     exclude_self: bool = False
+    latency: LatencyBudget = field(default_factory=LatencyBudget)
+    notes: Notes | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
 
 

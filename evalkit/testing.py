@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +74,10 @@ class FunctionReranker:
     def max_length(self) -> int:
         return self._max_length
 
+    @property
+    def device(self) -> str:
+        return "cpu"
+
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         self.pairs += len(pairs)
         return np.array([self._function(query, document) for query, document in pairs], dtype=np.float64)
@@ -84,6 +90,8 @@ class ArrayStore:
     """Vectors in a NumPy array, searched by brute force."""
 
     persistent = False
+    description = "NumPy array in process"
+    in_process = True
 
     def __init__(self) -> None:
         self._vectors: dict[str, NDArray[np.float32]] = {}
@@ -124,6 +132,20 @@ class DictCache:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+class DictNotes:
+    """Remembers notes for as long as the object lives, in the form that a file would give back."""
+
+    def __init__(self) -> None:
+        self._notes: dict[bytes, str] = {}
+
+    def get(self, key: bytes) -> Mapping[str, Any] | None:
+        note: Mapping[str, Any] | None = json.loads(self._notes.get(key, "null"))
+        return note
+
+    def put(self, key: bytes, note: Mapping[str, Any]) -> None:
+        self._notes[key] = json.dumps(note)
 
 
 def _words(text: str) -> list[str]:

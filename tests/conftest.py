@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from evalkit.analysis.metrics import parse_metrics
 from evalkit.data.beir import BeirFolder
 from evalkit.executors.local import LocalExecutor
 from evalkit.findings import Expectation
-from evalkit.result import Design
+from evalkit.result import Design, EvalResult
+from evalkit.sinks.files import FilesSink
 from evalkit.stages import Plan
 from evalkit.testing import ArrayStore, DictCache, FunctionReranker, WordEmbedder
 from evalkit.types import Metric
+from tests.schema import check_file
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -32,9 +34,42 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _every_result_fits_the_schema() -> Iterator[None]:
+    """Whatever a test writes is validated: a field without an entry in evalkit/result.schema.json fails the suite."""
+    write = FilesSink.write
+
+    def checked(self: FilesSink, result: EvalResult, folder: Path) -> None:
+        write(self, result, folder)
+        check_file(folder / "result.json")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FilesSink, "write", checked)
+        yield
+
+
+def write_folder(
+    path: Path,
+    documents: Mapping[str, str],
+    queries: Mapping[str, str],
+    judgments: Iterable[tuple[str, str, int]],
+    metadata: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a BEIR folder from documents {id: text}, queries {id: text} and rows of judgments."""
+    (path / "qrels").mkdir(parents=True)
+    notes = metadata or {}
+    for name, texts in (("corpus", documents), ("queries", queries)):
+        rows = [{"_id": key, "text": text, "metadata": notes.get(key, {})} for key, text in texts.items()]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    table = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in judgments)]
+    (path / "qrels" / "test.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def write_beir(tmp_path: Path) -> BeirWriter:
-    """Write a BEIR folder from documents {id: text}, queries {id: text} and rows of judgments."""
+    """``write_folder`` below the test's own folder, by name."""
 
     def write(
         documents: Mapping[str, str],
@@ -43,16 +78,7 @@ def write_beir(tmp_path: Path) -> BeirWriter:
         folder: str = "beir",
         metadata: Mapping[str, Any] | None = None,
     ) -> Path:
-        path = tmp_path / folder
-        (path / "qrels").mkdir(parents=True)
-        notes = metadata or {}
-        for name, texts in (("corpus", documents), ("queries", queries)):
-            rows = [{"_id": key, "text": text, "metadata": notes.get(key, {})} for key, text in texts.items()]
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            (path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-        table = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in judgments)]
-        (path / "qrels" / "test.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
-        return path
+        return write_folder(tmp_path / folder, documents, queries, judgments, metadata)
 
     return write
 

@@ -66,7 +66,8 @@ def run(home: Path, *overrides: str, **variables: str) -> subprocess.CompletedPr
 
 
 def data(folder: Path, *others: str) -> list[str]:
-    return ["dataset=beir", f"dataset.path={folder}", "sweep.top_k=[10,20,30]", "expectation.top_k=30", *others]
+    sweep = ["sweep.top_k=[10,20,30]", "expectation.top_k=30", "latency.queries=3"]
+    return ["dataset=beir", f"dataset.path={folder}", *sweep, *others]
 
 
 def results(home: Path) -> list[Path]:
@@ -76,7 +77,7 @@ def results(home: Path) -> list[Path]:
 def without_times(file: Path) -> Any:
     """result.json without what a clock or a crash may change."""
     document = json.loads(file.read_text())
-    del document["timings"], document["run_id"], document["provenance"]["created"]
+    del document["timings"], document["latency"], document["run_id"], document["provenance"]["created"]
     return document
 
 
@@ -87,7 +88,8 @@ def test_a_run_ends_with_a_verdict_and_a_complete_folder(home: Path, folder: Pat
     assert any(line.startswith(("BELOW: ", "MET: ", "ABOVE: ")) for line in done.stdout.splitlines())
     (file,) = results(home)
     assert {path.name for path in file.parent.iterdir()} == {
-        "result.json", "candidates.parquet", "per_query.parquet", "qrels.parquet", "report.md", "runs",
+        "result.json", "candidates.parquet", "per_query.parquet", "attribution.parquet", "qrels.parquet",
+        "queries.parquet", "report.md", "runs", "manifest.json",
     }  # fmt: skip
     assert {path.name for path in home.iterdir()} == {"reports", ".evalkit"}
     document = json.loads(file.read_text())
@@ -99,8 +101,33 @@ def test_a_run_ends_with_a_verdict_and_a_complete_folder(home: Path, folder: Pat
     again = run(home, *data(folder))
     assert again.returncode == 0, again.stderr
     assert "computed 0 document vectors, 0 query vectors and 0 of 720 pair scores" in again.stdout
-    first, second = results(home)
-    assert without_times(first) == without_times(second)
+    cold, warm = (without_times(file) for file in results(home))
+    # Where no pair is scored, no model is loaded that could score one again.
+    assert [control["name"] for control in cold["controls"] if control not in warm["controls"]] == ["replay"]
+    cold["controls"] = [control for control in cold["controls"] if control["name"] != "replay"]
+    assert cold == warm
+    measured, shown = (json.loads(file.read_text())["latency"] for file in results(home))
+    assert (measured["n_queries"], measured["stored"]) == (3, False)
+    assert shown == {**measured, "stored": True}
+
+
+def test_judgments_of_another_chunking_make_the_result_invalid_and_exit_code_5(home: Path, folder: Path) -> None:
+    """Each names a note on another town and another topic, which no retrieval would return first."""
+    rows = [
+        f"q-{town}-{topic}\t{TOWNS[place + 8]}-{TOPICS[(number + 2) % 4]}\t1"
+        for place, town in enumerate(TOWNS[:6])
+        for number, topic in enumerate(TOPICS)
+    ]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]) + "\n")
+    done = run(home, *data(folder, "sweep.top_k=[6]", "expectation.top_k=6", "sinks.mlflow=null"))
+    assert done.returncode == 5
+    assert done.stderr.splitlines()[-1].startswith("evalkit: the result in ")
+    assert "Traceback" not in done.stderr
+    (file,) = results(home)
+    document = json.loads(file.read_text())
+    assert (document["status"], document["expectation"]["status"]) == ("invalid", "invalid")
+    assert [control["name"] for control in document["controls"] if control["status"] == "failed"] == ["labels"]
+    assert any(line.startswith("INVALID: ") for line in done.stdout.splitlines())
 
 
 def planted_in(paths: Iterator[Path]) -> list[Path]:

@@ -12,9 +12,10 @@ import pytest
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from evalkit.analysis.grouping import FamilyRule
 from evalkit.config import build_plan, build_sinks, compose_config, folder_of, reports_folder
 from evalkit.errors import ConfigError
-from evalkit.result import Expectation
+from evalkit.findings import Expectation
 from evalkit.types import Metric
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -33,7 +34,7 @@ def filled(overrides: list[str]) -> DictConfig:
 def test_every_option_of_every_group_composes_and_builds(group: str, option: str) -> None:
     config = filled([f"{group}={option}"])
     plan = build_plan(config)
-    assert plan.top_ks
+    assert plan.design.top_ks
     assert build_sinks(config)
 
 
@@ -55,9 +56,11 @@ def test_every_argument_of_a_constructor_stands_in_its_yaml(group: str, option: 
 
 def test_the_default_plan_is_the_promised_one() -> None:
     plan = build_plan(compose_config([]))
-    assert plan.top_ks == (10, 20, 30, 50)
-    assert plan.expectation == Expectation(Metric("recall", 5), 50, 12, 18)
-    assert [str(metric) for metric in plan.metrics] == ["recall@5", "ndcg@5", "ndcg@10", "mrr@10", "hit_rate@5"]
+    assert plan.design.top_ks == (10, 20, 30, 50)
+    assert plan.design.expectation == Expectation(Metric("recall", 5), 50, 12, 18, "estimate")
+    assert (plan.design.slices, plan.design.resamples, plan.design.seed) == (("lang", "kind"), 10_000, 0)
+    assert (plan.family, plan.sequential) == (FamilyRule("family"), False)
+    assert [str(metric) for metric in plan.design.metrics] == ["recall@5", "ndcg@5", "ndcg@10", "mrr@10", "hit_rate@5"]
 
 
 def test_the_production_pair_is_one_override_away() -> None:
@@ -74,7 +77,7 @@ def test_the_shipped_folders_are_found() -> None:
 @pytest.mark.parametrize(
     ("overrides", "what"),
     [
-        (["sweep.topk=[10]"], "no key 'sweep.topk'. Did you mean sweep.top_k? Keys of sweep: top_k."),
+        (["sweep.topk=[10]"], "no key 'sweep.topk'. Did you mean sweep.top_k? Keys of sweep: sequential, top_k."),
         (["expectaton.top_k=10"], "Did you mean expectation.top_k?"),
         (["reranker=nothere"], "Could not find 'reranker/nothere'"),
         (["sweep.top_k=[10"], "cannot read the override sweep.top_k=[10: "),
@@ -96,6 +99,15 @@ def test_unknown_names_are_answered_with_the_known_ones(overrides: list[str], wh
         (["sweep.top_k=10"], "sweep.top_k is 10"),
         (["metrics.names=[recal@5]"], "Did you mean recall?"),
         (["expectation.min_points=low"], "expectation.min_points is 'low'"),
+        (["expectation.max_points=high"], "expectation.max_points is 'high'"),
+        (["expectation.min_points=20"], "expectation.min_points 20.0 is above max_points 18.0"),
+        (["expectation.decide_on=mean"], "expectation.decide_on is 'mean'; expected estimate or lower_bound"),
+        (["statistics.resamples=10"], "statistics.resamples is 10; expected a whole number of at least 100"),
+        (["statistics.seed=-1"], "statistics.seed is -1"),
+        (["statistics.slices=lang"], "statistics.slices is 'lang'; expected a list"),
+        (["statistics.family=7"], "statistics.family is of type int; expected text, or null"),
+        (["statistics.family_pattern='(('"], "is no regular expression"),
+        (["sweep.sequential=perhaps"], "sweep.sequential is 'perhaps'; expected true or false"),
         (["dataset.limit=0"], "dataset.limit is 0; expected a whole number"),
         (["executor.chunk_size=0"], "executor.chunk_size is 0; expected a whole number of at least 1"),
         (["embedder.pooling=max"], "known are cls and mean"),
@@ -114,6 +126,26 @@ def test_impossible_values_are_one_message(overrides: list[str], what: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_asked_can_be_changed_on_the_command_line() -> None:
+    plan = build_plan(
+        compose_config(
+            [
+                "expectation.max_points=null",
+                "expectation.decide_on=lower_bound",
+                "statistics.slices=[]",
+                "statistics.family=null",
+                "statistics.family_pattern='^..-(.*)$'",
+                "statistics.resamples=100",
+                "statistics.seed=3",
+                "sweep.sequential=true",
+            ]
+        )
+    )
+    assert plan.design.expectation == Expectation(Metric("recall", 5), 50, 12, None, "lower_bound")
+    assert (plan.design.slices, plan.design.resamples, plan.design.seed) == ((), 100, 3)
+    assert (plan.family, plan.sequential) == (FamilyRule(None, "^..-(.*)$"), True)
+
+
 def readme_overrides() -> list[list[str]]:
     """Every evalkit command of the README, as a shell splits it, paths and servers made up."""
     text = (CONF.parent / "README.md").read_text()
@@ -123,7 +155,7 @@ def readme_overrides() -> list[list[str]]:
 
 @pytest.mark.parametrize("overrides", readme_overrides(), ids=" ".join)
 def test_every_command_of_the_readme_composes_and_builds(overrides: list[str]) -> None:
-    assert build_plan(filled(overrides)).top_ks
+    assert build_plan(filled(overrides)).design.top_ks
 
 
 def test_the_readme_shows_commands() -> None:
@@ -137,4 +169,4 @@ def test_the_reports_folder_must_be_one(value: str) -> None:
 
 
 def test_a_sink_can_be_switched_off() -> None:
-    assert list(build_sinks(compose_config(["sinks.mlflow=null"]))) == ["files", "markdown", "terminal"]
+    assert list(build_sinks(compose_config(["sinks.mlflow=null"]))) == ["files", "markdown", "plots", "terminal"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,18 @@ def test_the_folder_is_named_by_data_set_and_run(result: EvalResult, tmp_path: P
     folder = deliver(result, {"a": Recording(publishes=False)}, tmp_path / "reports")
     assert folder == tmp_path / "reports" / "beir" / result.run_id
     assert [path.name for path in folder.parent.iterdir()] == [result.run_id]
+
+
+def test_the_manifest_names_every_file_that_was_there_when_the_folder_was_complete(
+    result: EvalResult, tmp_path: Path
+) -> None:
+    """Publishers come later: what they put beside the result is not part of it."""
+    writers = {name: Recording(publishes=False) for name in ("one", "two")}
+    folder = deliver(result, {**writers, "late": Recording(publishes=True)}, tmp_path / "reports")
+    listed = json.loads((folder / "manifest.json").read_text())
+    digest = sha256(b"done").hexdigest()
+    assert listed == {"algorithm": "sha256", "files": {f"{id(writer)}": digest for writer in writers.values()}}
+    assert len(list(folder.iterdir())) == 4
 
 
 def test_a_sink_that_fails_leaves_no_half_folder(result: EvalResult, tmp_path: Path) -> None:

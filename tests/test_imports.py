@@ -15,8 +15,8 @@ PLUG_INS = {"data", "models", "stores", "executors", "sinks"}
 LAYERS = [
     {"errors"},
     {"types", "checks"},
-    {"findings", "record", "manifest"},
-    {"result"},
+    {"findings", "record", "manifest", "contrast"},
+    {"result", "rules"},
     {"ports", "provenance"},
     {"testing", "analysis", *PLUG_INS},
     {"delivery", "stages", "folder"},

@@ -69,7 +69,7 @@ def _room(decision: Comparison, rows: Sequence[Comparison], fate: Attribution, w
         f"{wanted:+g} points cannot be reached at top-k {decision.top_k}: the headroom is {headroom:.1f} points, which "
         "is what a perfect reranker of these candidates would gain."
     ]
-    ceiling = 100 - fate.capped_points - fate.kept_points - fate.demoted_points
+    ceiling = headroom + fate.missed_by_stage1_points
     if decision.metric == fate.metric and ceiling < wanted:
         return [
             *found,
@@ -96,8 +96,9 @@ def _reranker(
     found = [check.message for check in checks if check.name == "direction" and check.status == "warned"]
     captured = decision.captured
     if captured is not None and (captured < HALF or decision.headroom_points >= wanted):
+        share = f"{100 * captured:.0f} %" if captured > 0 else "nothing"
         found.append(
-            f"The reranker captured {100 * captured:.0f} % of the headroom of {decision.headroom_points:.1f} points: "
+            f"The reranker captured {share} of the headroom of {decision.headroom_points:.1f} points: "
             f"it promoted {fate.promoted_points:.1f}, demoted {fate.demoted_points:.1f} that dense had found, and left "
             f"{fate.missed_by_reranker_points:.1f} among the candidates. Look at the queries that lost; check whether "
             "it was trained for this language and domain."

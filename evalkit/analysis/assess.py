@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from evalkit.analysis.advice import advise
 from evalkit.analysis.attribution import attribute, fates, knee
 from evalkit.analysis.comparison import compare
-from evalkit.analysis.controls import check_candidates, controls
+from evalkit.analysis.controls import controls, require_candidates
 from evalkit.analysis.derive import derive, rank_perfectly, systems_of
 from evalkit.analysis.expectation import judge
 from evalkit.analysis.metrics import JUDGED_CUTOFF, judged_share, mean, measure
 from evalkit.analysis.slices import slices
 from evalkit.analysis.units import Units
 from evalkit.analysis.what_ifs import what_ifs
-from evalkit.errors import ControlError
 from evalkit.findings import Control
 from evalkit.record import Scoring, Sequential
 from evalkit.result import Assessment, Design, Evidence, Subject
@@ -42,9 +41,7 @@ def assess(
     Raises:
         ControlError: The candidates are incomplete or repeat a document, so that there is nothing to rank.
     """
-    broken = [check for check in check_candidates(evidence, max(design.top_ks)) if check.status == "failed"]
-    if broken:
-        raise ControlError("; ".join(f"control {check.name} failed: {check.message}" for check in broken))
+    require_candidates(evidence, max(design.top_ks))
     systems = systems_of(design.top_ks)
     runs = {system.name: derive(evidence.candidates, system) for system in systems}
     values = {name: measure(run, evidence.qrels, design.metrics) for name, run in runs.items()}

@@ -18,6 +18,7 @@ from evalkit.analysis.derive import count_ties, derive, rank_perfectly
 from evalkit.analysis.matrices import Floats, Matrices
 from evalkit.analysis.metrics import EPSILON, JUDGED_CUTOFF, judged_share, measure
 from evalkit.analysis.pairing import check_alignment, check_direction
+from evalkit.errors import ControlError
 from evalkit.findings import Control
 from evalkit.record import Scoring
 from evalkit.result import Design, Evidence, Subject
@@ -31,6 +32,9 @@ TIED = 0.05
 
 TRUNCATED = 0.05
 """Share of cut pairs from which the cut, not the model, may decide."""
+
+OBSERVED = ("store_complete", "store_finds", "replay")
+"""Controls that need the store or the models at hand: ``probes`` makes them, and what is derived again keeps them."""
 
 UNJUDGED = 0.05
 """Rise of the unjudged share of the top documents, from which labels may be missing rather than gains."""
@@ -80,6 +84,17 @@ def controls(
 def check_candidates(evidence: Evidence, deepest: int) -> tuple[Control, Control]:
     """What must hold before anything can be ranked: every query and candidate covered, no document twice."""
     return _coverage(evidence, deepest), _duplicates(evidence.candidates)
+
+
+def require_candidates(evidence: Evidence, deepest: int) -> None:
+    """Refuse candidates that cannot be ranked.
+
+    Raises:
+        ControlError: They are incomplete or repeat a document.
+    """
+    broken = [check for check in check_candidates(evidence, deepest) if check.status == "failed"]
+    if broken:
+        raise ControlError("; ".join(f"control {check.name} failed: {check.message}" for check in broken))
 
 
 def _gaps(evidence: Evidence, deepest: int) -> tuple[int, int, int]:

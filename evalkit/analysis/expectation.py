@@ -120,9 +120,12 @@ def _reason(
     percent = "" if relative is None else f", {relative:+.1f} % relative"
     judged = ", judged by the lower bound" if expectation.decide_on == "lower_bound" else ""
     sure = "" if conclusive else "; not conclusive, the interval holds an edge of the band"
-    early = "" if sequential is None else " An estimate after early stopping is biased; the interval is not."
+    kind, early = "95 % interval", ""
+    if sequential is not None:
+        kind = "anytime-valid 95 % interval"
+        early = " An estimate after early stopping is biased; the interval holds."
     return (
         f"At top-k {comparison.top_k}, {comparison.metric} went from {comparison.baseline_mean:.3f} to "
-        f"{comparison.candidate_mean:.3f}: {comparison.delta_points:+.1f} points (95 % interval {low:+.1f} to "
+        f"{comparison.candidate_mean:.3f}: {comparison.delta_points:+.1f} points ({kind} {low:+.1f} to "
         f"{high:+.1f}{percent}), {place} the expected {expectation.band}{judged}{sure}.{early}"
     )

@@ -42,19 +42,27 @@ class FamilyRule:
 
     def families(self, queries: Iterable[Query]) -> dict[str, str]:
         """Query id -> family, for the queries that name one."""
-        found = {}
-        for query in queries:
-            family = query.metadata.get(self.attribute) if self.attribute else None
-            if family is None and self.pattern is not None and (match := re.search(self.pattern, query.id)):
-                family = match[1]
-            if family is not None:
-                found[query.id] = str(family)
-        return found
+        queries = list(queries)
+        named = {query.id: query.metadata.get(self.attribute) for query in queries if self.attribute}
+        by_id = self.families_by_id(query.id for query in queries)
+        found = {query.id: by_id.get(query.id) if named.get(query.id) is None else named[query.id] for query in queries}
+        return {query_id: str(family) for query_id, family in found.items() if family is not None}
+
+    def families_by_id(self, query_ids: Iterable[str]) -> dict[str, str]:
+        """Query id -> family, for the queries whose id the pattern fits."""
+        if self.pattern is None:
+            return {}
+        matches = {query_id: re.search(self.pattern, query_id) for query_id in query_ids}
+        return {query_id: match[1] for query_id, match in matches.items() if match and match[1] is not None}
 
 
 def attributes_of(queries: Iterable[Query], names: Sequence[str]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """Query id -> attribute -> its values as text, for the attributes that are asked for and that a query has."""
     return {
-        query.id: {name: tuple(map(str, as_list(query.metadata[name]))) for name in names if name in query.metadata}
+        query.id: {
+            name: tuple(map(str, as_list(query.metadata[name])))
+            for name in names
+            if query.metadata.get(name) is not None
+        }
         for query in queries
     }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from evalkit.config import compose_config, reports_folder
-from evalkit.errors import ConfigError
-from evalkit.folder import locate
+from evalkit import manifest
+from evalkit.config import CONFIG_ERRORS, compose_config, explain, reports_folder
+from evalkit.errors import ConfigError, ControlError
+from evalkit.folder import RESULT, TABLES, locate, read_result
+from evalkit.result import EvalResult
+from evalkit.rules import Rules
 
 
 def split(words: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -35,3 +39,43 @@ def read(words: Sequence[str]) -> tuple[Path, DictConfig, list[str]]:
     named, overrides = split(words)
     config = compose_config(overrides)
     return locate(named, reports_folder(config)), config, overrides
+
+
+def allow(overrides: Sequence[str], groups: Sequence[str], command: str) -> None:
+    """Refuse overrides of anything else: a finished result does not follow them.
+
+    Raises:
+        ConfigError: One is of another group.
+    """
+    others = [word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in groups]
+    if others:
+        raise ConfigError(
+            f"{command} takes a finished result as it is, and overrides of {' and '.join(groups)} only; found "
+            f"{', '.join(others)}. What it is held to stands in gate.*; evalkit report measures it otherwise"
+        )
+
+
+def rules(config: DictConfig, flags: Mapping[str, Any] | None = None) -> Rules:
+    """What the group ``gate`` asks, with the flags that count before it.
+
+    Raises:
+        ConfigError: A rule is unknown or impossible.
+    """
+    try:
+        settings = cast(dict[str, Any], OmegaConf.to_container(config.gate, resolve=True, throw_on_missing=True))
+    except CONFIG_ERRORS as error:
+        raise explain(error) from error
+    return Rules.parse({**settings, **(flags or {})})
+
+
+def untouched(folder: Path) -> EvalResult:
+    """The result in a folder whose evidence and numbers are what the run wrote.
+
+    Raises:
+        DataError: It is incomplete or damaged.
+        ControlError: A file was changed after the run.
+    """
+    changed = [sentence for name, sentence in manifest.problems(folder).items() if name in (RESULT, *TABLES)]
+    if changed:
+        raise ControlError(f"{folder}: {'; '.join(changed)}. Nothing follows from it; evalkit verify says more")
+    return read_result(folder)

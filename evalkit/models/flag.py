@@ -184,6 +184,11 @@ class FlagReranker:
         return self._library.max_length
 
     @property
+    def device(self) -> str:
+        """What it runs on, a GPU with its name; reading it loads no model."""
+        return self._library.device_name
+
+    @property
     def batch_drift(self) -> float:
         """How far a logit moves with the other pairs of a batch; bfloat16 runs pair by pair for it."""
         return _LOGIT_DRIFT[self._library.dtype]

@@ -109,6 +109,12 @@ class FlagLibrary:
         return device
 
     @property
+    def device_name(self) -> str:
+        """The device that is used, a GPU with its name: ``cpu``, or ``cuda:0 (NVIDIA L4)``."""
+        device, processor = self.torch_device, _processor(self.torch_device)
+        return device if processor == device else f"{device} ({processor})"
+
+    @property
     def tokenizer(self) -> Any:
         """The tokenizer, without the model as long as that is not loaded: counting needs no model."""
         return self.loaded.tokenizer if "loaded" in vars(self) else self._lone_tokenizer

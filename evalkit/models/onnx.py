@@ -154,6 +154,11 @@ class OnnxReranker:
         return self._graph.max_length
 
     @property
+    def device(self) -> str:
+        """What it runs on: the CPU, whatever the machine has."""
+        return "cpu"
+
+    @property
     def batch_drift(self) -> float:
         """How far a logit moves with the other pairs of a batch."""
         return _INT8_LOGIT_DRIFT if self._graph.quantised else _FLOAT_DRIFT

@@ -44,7 +44,7 @@ def as_document(result: EvalResult) -> dict[str, Any]:
         "slices": plain(found.slices),
         "controls": plain(found.controls),
         "what_ifs": plain(found.what_ifs),
-        "latency": plain(result.latency),
+        "latency": _latency(result),
         "sequential": plain(result.sequential),
         "timings": {
             "seconds": dict(result.timings),
@@ -69,6 +69,15 @@ def plain(value: Any) -> Any:
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     return {**plain(comparison), "half_width_points": comparison.half_width_points}
+
+
+def _latency(result: EvalResult) -> dict[str, Any] | None:
+    """The probe, with what each top-k gains for its time."""
+    if result.latency is None:
+        return None
+    gains = result.points_per_100_ms
+    measured = [{**plain(one), "points_per_100_ms": gains[one.top_k]} for one in result.latency.stage2]
+    return {**plain(result.latency), "stage2": measured}
 
 
 def _expectation(verdict: Verdict) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalkit.result import EvalResult
-from evalkit.sinks import table
+from evalkit.sinks import details, table
+from evalkit.sinks.latency_lines import latency_lines
 
 _FLAG = {"met": "✅", "below": "⚠️", "above": "🔎", "invalid": "⛔"}
 
@@ -30,6 +31,7 @@ class MarkdownSink:
             verdict.reason,
             "",
             *(f"- {advice}" for advice in verdict.advice),
+            *[""][: len(verdict.advice)],
             f"Dataset {table.subject_line(result)}.",
             "",
             *_grid(table.header(result), table.rows(result)),
@@ -38,10 +40,27 @@ class MarkdownSink:
             f"what a perfect reranker of the same candidates would gain on {expected.metric}; captured is the part "
             "of it that was gained.",
             "",
-            *(f"- {line}" for line in (*table.model_lines(result), *table.notes(result), table.work_line(result))),
+            *(f"- {line}" for line in _facts(result)),
+            "",
+            *(line for found in details.tables(result) for line in _section(found)),
             "",
             f"Run `{result.run_id}`, {result.provenance.created}.",
         ]
+
+
+def _facts(result: EvalResult) -> list[str]:
+    return [
+        *table.sure_lines(result),
+        *table.model_lines(result),
+        *table.notes(result),
+        *latency_lines(result),
+        table.control_line(result),
+        table.work_line(result),
+    ]
+
+
+def _section(found: details.Table) -> list[str]:
+    return [f"## {found.name}", "", found.note, "", *_grid(found.titles, found.rows), ""]
 
 
 def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

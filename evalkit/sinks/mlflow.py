@@ -124,6 +124,7 @@ def metric_name(metric: Metric) -> str:
 def _tags(result: EvalResult) -> dict[str, str]:
     return {
         "verdict": result.assessment.verdict.status,
+        "conclusive": str(result.assessment.verdict.conclusive).lower(),
         "status": result.assessment.status,
         "dataset": result.dataset.name,
         "dataset_digest": result.dataset.digest,
@@ -147,7 +148,7 @@ def _models(result: EvalResult) -> dict[str, str]:
 
 
 def _parent_metrics(result: EvalResult, now: int) -> list[LoggedMetric]:
-    """Means and gains over top-k (as the step), and the gain at the decision top-k."""
+    """Means and gains with their intervals over top-k (as the step), and the gain that was judged."""
     from mlflow.entities import Metric as LoggedMetric
 
     logged = []
@@ -157,9 +158,15 @@ def _parent_metrics(result: EvalResult, now: int) -> list[LoggedMetric]:
             ("", found.candidate_mean),
             ("_delta_points", found.delta_points),
             ("_headroom_points", found.headroom_points),
+            ("_ci_low", found.ci_low),
+            ("_ci_high", found.ci_high),
+            ("_p_value", found.p_adjusted),
         ):
-            logged.append(LoggedMetric(name + suffix, value, now, found.top_k))
-    return [*logged, LoggedMetric("gain_points", result.assessment.verdict.delta_points, now, 0)]
+            if value is not None:
+                logged.append(LoggedMetric(name + suffix, value, now, found.top_k))
+    verdict = result.assessment.verdict
+    gain = (("", verdict.delta_points), ("_ci_low", verdict.ci_low), ("_ci_high", verdict.ci_high))
+    return [*logged, *(LoggedMetric(f"gain_points{suffix}", value, now, 0) for suffix, value in gain)]
 
 
 def _child_metrics(result: EvalResult, system: System, now: int) -> list[LoggedMetric]:

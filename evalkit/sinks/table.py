@@ -10,41 +10,58 @@ from evalkit.types import Fingerprint, Metric
 
 DASH = "–"
 
+SIGNIFICANT = 0.05
+
+LEAST_P = 0.001
+
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
 
 
 def header(result: EvalResult) -> list[str]:
     """Column titles: the expectation's metric first, nDCG@10 beside it where it was computed."""
-    columns = ["system"]
-    for metric in _shown(result):
+    first, *others = _shown(result)
+    columns = ["system", str(first), "points", "95 % interval", "p", "relative"]
+    for metric in others:
         columns += [str(metric), "points", "relative"]
     return [*columns, "oracle", "headroom", "captured", "W/T/L", "judged@5"]
 
 
 def rows(result: EvalResult) -> list[list[str]]:
-    """One row per system, rounded; room and wins are those of the expectation's metric."""
+    """One row per system, rounded; interval, p, room and wins are those of the expectation's metric."""
     table = []
-    decision = result.assessment.verdict.expectation.metric
-    for system in result.assessment.systems:
-        row = [system.name]
-        for metric in _shown(result):
-            row.append(f"{result.assessment.metrics[system.name][metric]:.3f}")
-            if system.top_k is None:
-                row += [DASH, DASH]
-            else:
-                found = result.assessment.comparison(metric, system.top_k)
-                row += [f"{found.delta_points:+.1f}", percent(found.relative_percent)]
+    first, *others = _shown(result)
+    found = result.assessment
+    for system in found.systems:
+        means = found.metrics[system.name]
+        judged = f"{100 * found.judged[system.name]:.0f} %"
         if system.top_k is None:
-            row += [DASH] * 4
-        else:
-            found = result.assessment.comparison(decision, system.top_k)
-            row += [
-                f"{found.oracle:.3f}",
-                f"{found.headroom_points:.1f}",
-                DASH if found.captured is None else f"{100 * found.captured:.0f} %",
-                f"{found.wins}/{found.ties}/{found.losses}",
+            row = [f"{means[first]:.3f}", *[DASH] * 4]
+            for metric in others:
+                row += [f"{means[metric]:.3f}", DASH, DASH]
+            table.append([system.name, *row, *[DASH] * 4, judged])
+            continue
+        change = found.comparison(first, system.top_k)
+        row = [
+            f"{means[first]:.3f}",
+            f"{change.delta_points:+.1f}",
+            interval(change.ci_low, change.ci_high),
+            p_value(change.p_adjusted),
+            percent(change.relative_percent),
+        ]
+        for metric in others:
+            other = found.comparison(metric, system.top_k)
+            row += [f"{means[metric]:.3f}", f"{other.delta_points:+.1f}", percent(other.relative_percent)]
+        table.append(
+            [
+                system.name,
+                *row,
+                f"{change.oracle:.3f}",
+                f"{change.headroom_points:.1f}",
+                DASH if change.captured is None else f"{100 * change.captured:.0f} %",
+                f"{change.wins}/{change.ties}/{change.losses}",
+                judged,
             ]
-        table.append([*row, f"{100 * result.assessment.judged[system.name]:.0f} %"])
+        )
     return table
 
 
@@ -71,8 +88,13 @@ def model_lines(result: EvalResult) -> list[str]:
 
 def model_name(fingerprint: Fingerprint) -> str:
     """Backend and weights in a few words: a hub name with its commit, or a digest, shortened."""
-    weights = _DIGEST.sub(r"\1", str(fingerprint.get("weights") or fingerprint.get("model") or "unnamed"))
+    weights = shortened(str(fingerprint.get("weights") or fingerprint.get("model") or "unnamed"))
     return f"{weights} ({fingerprint.get('backend', 'unknown')}{', int8' if fingerprint.get('quantised') else ''})"
+
+
+def shortened(text: str) -> str:
+    """The text with its digests and commits cut to 12 signs."""
+    return _DIGEST.sub(r"\1", text)
 
 
 def notes(result: EvalResult) -> list[str]:
@@ -110,11 +132,70 @@ def notes(result: EvalResult) -> list[str]:
 
 def work_line(result: EvalResult) -> str:
     """What was computed and how long it took."""
-    computed, total = result.computed, sum(result.timings.values())
+    computed = result.computed
+    total = sum(seconds for phase, seconds in result.timings.items() if phase != "latency")
+    pairs = result.scoring.pairs if result.sequential is None else result.sequential.total_pairs
     return (
         f"computed {computed['documents']} document vectors, {computed['queries']} query vectors and "
-        f"{computed['pairs']} of {result.scoring.pairs} pair scores in {total:.1f} s"
+        f"{computed['pairs']} of {pairs} pair scores in {total:.1f} s"
     )
+
+
+def sure_lines(result: EvalResult) -> list[str]:
+    """How sure the verdict is, where a larger top-k stops to pay, and how a sequential run ended."""
+    decision, knee, sequential = result.assessment.decision, result.assessment.knee, result.sequential
+    grouped = f" in {decision.n_units} families" if decision.n_units < decision.n_queries else ""
+    lines = []
+    if decision.detectable_points is not None and decision.attainable_p is not None:
+        unresolvable = (
+            f" Unresolvable: no outcome of these labels could reach p = 0.05 (at best {decision.attainable_p:.2g})."
+            if decision.attainable_p > SIGNIFICANT
+            else ""
+        )
+        lines.append(
+            f"{decision.n_queries} queries{grouped}: a change is known to about {decision.half_width_points:.1f} "
+            f"points either way; effects under {decision.detectable_points:.1f} points will usually be missed."
+            f"{unresolvable}"
+        )
+    if len(result.design.top_ks) > 1:
+        most = "" if knee.ninety_percent is None else f", {knee.ninety_percent} the smallest with 90 % of it"
+        lines.append(
+            f"depth: {knee.within_noise} is the smallest top-k whose gain is within noise of the best, which is that "
+            f"of {knee.best_top_k}{most}"
+        )
+    if sequential is not None:
+        ended = (
+            "the queries ran out before the edge was decided"
+            if sequential.side is None
+            else f"it was decided that the gain lies {sequential.side} {result.design.expectation.min_points:g} points"
+        )
+        saved = 100 * (1 - sequential.spent_pairs / sequential.total_pairs)
+        lines.append(
+            f"stopped early: {ended}, after {sequential.spent_queries} of {sequential.total_queries} queries and "
+            f"{sequential.spent_pairs} of {sequential.total_pairs} pairs ({saved:.0f} % saved); the same command "
+            "without sweep.sequential=true goes on from there"
+        )
+    return lines
+
+
+def control_line(result: EvalResult) -> str:
+    """The self-checks in one line, those by name that did not pass."""
+    found = result.assessment.controls
+    passed = sum(control.status == "passed" for control in found)
+    others = [f"{control.name} {control.status}" for control in found if control.status != "passed"]
+    return f"{passed} of {len(found)} self-checks passed" + (f"; {', '.join(others)}" if others else "")
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Both ends in points, or a dash after an early stop."""
+    return DASH if low is None or high is None else f"{low:+.1f} to {high:+.1f}"
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals; below that, the bound."""
+    if value is None:
+        return DASH
+    return f"{value:.3f}" if value >= LEAST_P else f"< {LEAST_P}"
 
 
 def percent(value: float | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evalkit.result import EvalResult
 from evalkit.sinks import table
+from evalkit.sinks.latency_lines import latency_lines
 
 
 class TerminalSink:
@@ -22,6 +23,9 @@ class TerminalSink:
             *table.aligned(table.header(result), table.rows(result)),
             "",
             *(f"note: {note}" for note in table.notes(result)),
+            *table.sure_lines(result),
+            *latency_lines(result),
+            table.control_line(result),
             table.work_line(result),
             "",
             table.verdict_line(result),

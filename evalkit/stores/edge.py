@@ -33,6 +33,8 @@ class EdgeStore(ExactStore):
     """
 
     persistent = True
+    description = "qdrant-edge in process"
+    in_process = True
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(_BATCH)

@@ -28,6 +28,8 @@ class MemoryStore(ExactStore):
     """Vectors in this process, gone when their collection is closed."""
 
     persistent = False
+    description = "qdrant-client in process"
+    in_process = True
 
     def __init__(self) -> None:
         super().__init__(_LOCAL_MODE_BATCH)
@@ -66,6 +68,7 @@ class ServerStore(ExactStore):
     """
 
     persistent = True
+    in_process = False
 
     def __init__(self, url: str, api_key_env: str, timeout_s: int, batch_size: int, prefix: str) -> None:
         super().__init__(batch_size)
@@ -84,11 +87,17 @@ class ServerStore(ExactStore):
         if parts is None:
             raise ConfigError(f"vector_store.url is {url!r}; expected an address like http://localhost:6333")
         self._url = url
+        self._host = f"{parts[1]}://{parts[2]}{parts[3] or ''}"
         self._encrypted = parts[1] == "https"
         self._local = parts[2] in _LOOPBACK
         self._api_key_env = api_key_env
         self._timeout_s = timeout_s
         self._prefix = prefix
+
+    @property
+    def description(self) -> str:
+        """The server by scheme, host and port: a path behind them may name more than readers should know."""
+        return f"Qdrant server at {self._host}"
 
     def _connect(self, name: str) -> ClientCollection:
         from qdrant_client import QdrantClient

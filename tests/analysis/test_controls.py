@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evalkit.analysis import derive as deriving
-from evalkit.analysis.controls import controls
+from evalkit.analysis.controls import check_candidates, controls
 from evalkit.findings import Control
 from evalkit.record import Scoring
 from evalkit.result import Design, Evidence
@@ -128,20 +128,15 @@ def test_a_query_without_candidates_is_counted_and_not_named() -> None:
     assert "q7" not in found["coverage"].message
 
 
-def test_repeated_documents_fail_and_leave_the_rest_unchecked() -> None:
-    """No run can be made of them, so those of the honest evidence stand in."""
-    evidence, design = made(30), design_of()
-    runs, values, oracles = measured(evidence, design)
-    first = evidence.candidates["q0"]
-    twice = (first[0], replace(first[1], doc_id=first[0].doc_id), *first[2:])
-    broken = replace(evidence, candidates={**evidence.candidates, "q0": twice})
-    found = {
-        control.name: control
-        for control in controls(broken, design, subject_of(1000, 30), scoring_of(), runs, values, oracles)
-    }
-    assert failures(found) == ["duplicates"]
-    assert "found 1 repetitions in 1 of 30 queries" in found["duplicates"].message
-    assert {found[name].status for name in NAMES[2:10]} == {"skipped"}
+def test_a_document_that_stands_twice_is_counted() -> None:
+    evidence = made(30)
+    q0, q4 = evidence.candidates["q0"], evidence.candidates["q4"]
+    twice = (q0[0], replace(q0[1], doc_id=q0[0].doc_id), *q0[2:])
+    thrice = (q4[0], *(replace(one, doc_id=q4[0].doc_id) for one in q4[1:3]), *q4[3:])
+    broken = replace(evidence, candidates={**evidence.candidates, "q0": twice, "q4": thrice})
+    coverage, duplicates = check_candidates(broken, 50)
+    assert (coverage.status, duplicates.status) == ("passed", "failed")
+    assert "found 3 repetitions in 2 of 30 queries" in duplicates.message
 
 
 @pytest.mark.parametrize(
@@ -151,14 +146,21 @@ def test_repeated_documents_fail_and_leave_the_rest_unchecked() -> None:
         (lambda one: replace(one, stage1_rank=40), "1 with other ranks"),
     ],
 )
-def test_gaps_in_scores_and_ranks_are_found(change: Callable[[Candidate], Candidate], what: str) -> None:
-    evidence, design = made(30), design_of()
-    runs, values, oracles = measured(evidence, design)
+def test_gaps_in_scores_and_ranks_are_counted(change: Callable[[Candidate], Candidate], what: str) -> None:
+    evidence = made(30)
     first = evidence.candidates["q0"]
     broken = replace(evidence, candidates={**evidence.candidates, "q0": (first[0], change(first[1]), *first[2:])})
-    found = controls(broken, design, subject_of(1000, 30), scoring_of(), runs, values, oracles)
-    assert found[0].status == "failed"
-    assert what in found[0].message
+    coverage, duplicates = check_candidates(broken, 50)
+    assert (coverage.status, duplicates.status) == ("failed", "passed")
+    assert what in coverage.message
+
+
+def test_a_score_is_missed_only_as_deep_as_candidates_are_reranked() -> None:
+    evidence = made(30)
+    first = evidence.candidates["q0"]
+    gap = (*first[:10], replace(first[10], rerank_score=None), *first[11:])
+    shallow = replace(evidence, candidates={**evidence.candidates, "q0": gap})
+    assert [check_candidates(shallow, deepest)[0].status for deepest in (10, 11)] == ["passed", "failed"]
 
 
 def ascending(candidates: Sequence[Candidate], top_k: int | None) -> tuple[str, ...]:

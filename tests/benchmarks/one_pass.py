@@ -24,9 +24,10 @@ def sweep(queries: int, once: bool) -> None:
     """Evaluate all top-k values from one pass, or each from a pass of its own; nothing is remembered between passes."""
     plan = build_plan(compose_config([f"dataset.limit={queries}", f"sweep.top_k={list(TOP_KS)}"]))
     for top_ks in [TOP_KS] if once else [(top_k,) for top_k in TOP_KS]:
-        expectation = replace(plan.expectation, top_k=max(top_ks))
-        result = evaluate(replace(plan, top_ks=top_ks, expectation=expectation, cache=DictCache()))
-        print({run.name: len(run.rankings) for run in result.runs}, result.computed)
+        expectation = replace(plan.design.expectation, top_k=max(top_ks))
+        design = replace(plan.design, top_ks=top_ks, expectation=expectation)
+        result = evaluate(replace(plan, design=design, cache=DictCache()))
+        print({run.name: len(run.rankings) for run in result.assessment.runs}, result.computed)
 
 
 def main() -> None:

@@ -18,11 +18,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as LoggedRun
 
+from evalkit.analysis.assess import assess
 from evalkit.analysis.metrics import parse_metrics
-from evalkit.pipeline import assess
-from evalkit.result import EvalResult, Expectation, Provenance, Scoring
+from evalkit.record import Provenance
+from evalkit.result import EvalResult, Evidence, Subject
 from evalkit.sinks.mlflow import MlflowSink
-from evalkit.types import Candidate, Dataset, Document, Metric, Query
+from evalkit.types import Candidate
+from tests.analysis.evidence import RECALL, design_of, scoring_of
 
 METRICS = parse_metrics(["recall@5", "mrr@10", "ndcg@10"])
 TOP_KS = (1, 6, 10)
@@ -84,29 +86,19 @@ def ranked(*, first: str, second: str = "", last: str = "") -> tuple[Candidate, 
 
 @pytest.fixture(scope="module")
 def result() -> EvalResult:
-    candidates = {"one": ranked(first="d3", second="d6"), "two": ranked(first="d9", last="d1")}
-    qrels = {"one": {"d6": 1}, "two": {"d1": 1, "d9": 1}}
-    found = assess(candidates, qrels, TOP_KS, METRICS, Expectation(Metric("recall", 5), 10, 12, 18))
+    evidence = Evidence(
+        candidates={"one": ranked(first="d3", second="d6"), "two": ranked(first="d9", last="d1")},
+        qrels={"one": {"d6": 1}, "two": {"d1": 1, "d9": 1}},
+    )
+    design, scoring = design_of(10, TOP_KS, RECALL, metrics=METRICS), scoring_of(pairs=20)
+    subject = Subject("by-hand", "0" * 64, "1" * 64, "2" * 64, n_documents=10, n_queries=2)
     return EvalResult(
         run_id="20260101-000000-abcdef",
-        status="ok",
-        dataset=Dataset(
-            name="by-hand",
-            documents=tuple(Document(f"d{number}", f"text {number}") for number in range(1, 11)),
-            queries=(Query("one", "first"), Query("two", "second")),
-            qrels=qrels,
-            digest="0" * 64,
-            corpus_digest="1" * 64,
-        ),
-        systems=found.systems,
-        candidates=candidates,
-        runs=found.runs,
-        per_query=found.per_query,
-        metrics=found.metrics,
-        judged=found.judged,
-        comparisons=found.comparisons,
-        verdict=found.verdict,
-        scoring=Scoring(pairs=20, truncated=0, max_length=512, ties=0),
+        dataset=subject,
+        evidence=evidence,
+        design=design,
+        assessment=assess(evidence, design, subject, scoring),
+        scoring=scoring,
         timings={},
         computed={},
         provenance=Provenance(

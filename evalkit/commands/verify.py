@@ -1,0 +1,42 @@
+"""``evalkit verify``: derive a result again, and check every file and every number of it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from evalkit.commands.words import read
+from evalkit.errors import ConfigError
+from evalkit.verify import Verified, verify
+
+
+def run(arguments: Namespace) -> int:
+    """Check one result folder and say what was checked.
+
+    Raises:
+        ConfigError: An override would ask for something else than the result was made for.
+        DataError: There is no such result, or it is of another schema version.
+        ControlError: A file or a number is not what it was.
+    """
+    folder, _, overrides = read(arguments.words)
+    others = [word for word in overrides if not word.startswith("reports_dir=")]
+    if others:
+        raise ConfigError(
+            f"verify checks what was asked of this result, and takes no override but reports_dir; found "
+            f"{', '.join(others)}. evalkit report measures a result otherwise"
+        )
+    print("\n".join(_lines(verify(folder))))
+    print(f"verified    {folder}")
+    return 0
+
+
+def _lines(found: Verified) -> list[str]:
+    as_given = "raw scores, latency, timings, versions" + (", the interval of the early stop" if found.stopped else "")
+    if found.other_words is not None:
+        as_given += f", and the sentences of evalkit {found.other_words}"
+    return [
+        f"files       {found.files}, each with the SHA-256 of manifest.json",
+        f"evidence    {found.n_candidates} candidates and {found.n_judgments} judgments of {found.n_queries} queries",
+        f"derived     {found.values} values of result.json, {found.per_query} per query, {found.fates} rows of "
+        f"attribution, {found.runs} runs",
+        f"as given    {as_given}",
+    ]

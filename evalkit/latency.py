@@ -1,0 +1,202 @@
+"""How long one query takes in each stage, warm: what the gain costs. Scores that are remembered are never measured."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from evalkit.errors import StoreError
+from evalkit.ports import Notes, Pair
+from evalkit.record import Latency, StageTwoLatency
+from evalkit.stages import Plan, key_of
+from evalkit.types import Candidates, Dataset
+
+_LOG = logging.getLogger("evalkit.latency")
+
+LEAST_QUERIES = 3
+"""Probed even where the time limit has passed."""
+
+_SETTINGS = ("embedder", "reranker", "vector_store")
+"""Their settings change the speed, also where they leave every number as it is, such as the number of threads."""
+
+
+def latency_of(
+    plan: Plan, dataset: Dataset, candidates: Candidates, machine: Mapping[str, str | int], *, loaded: bool
+) -> Latency | None:
+    """The latency of both stages: measured where the models are loaded anyway, else the last measurement.
+
+    Args:
+        plan: Its store is open and filled.
+        dataset: The texts.
+        candidates: Of the evaluated queries.
+        machine: Where this runs, as in the provenance.
+        loaded: Whether this run scored pairs.
+
+    Returns:
+        None where the probe is off, or nothing is remembered of these models, this store, corpus and machine.
+    """
+    if not plan.latency.queries:
+        return None
+    place = "{processor}, {cores} cores, {platform}".format(**machine)
+    settings = {role: plan.config.get(role) for role in _SETTINGS}
+    key = key_of(
+        "latency",
+        plan.embedder.fingerprint,
+        plan.reranker.fingerprint,
+        plan.store.description,
+        dataset.corpus_digest,
+        settings,
+        place,
+    )
+    if not loaded:
+        return recall(plan.notes, key, plan.design.top_ks)
+    _LOG.info("timing both stages, one query at a time, for about %d s at most", plan.latency.time_limit_s)
+    latency = measure(plan, dataset, candidates, place)
+    remember(plan.notes, key, latency)
+    return latency
+
+
+def measure(
+    plan: Plan,
+    dataset: Dataset,
+    candidates: Candidates,
+    machine: str,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Latency:
+    """Time stage 1 and, for every top-k, stage 2, query by query in a seeded order.
+
+    One more pass, over the last query in that order and the largest top-k, warms up and is not counted. The top-k take
+    turns in random order, so that none profits from its place.
+
+    Args:
+        plan: Its store is open and filled.
+        dataset: The texts.
+        candidates: Of at least one query.
+        machine: Where this runs.
+        clock: Seconds.
+    """
+    generator = np.random.default_rng([plan.design.seed, 8])
+    questions = {query.id: query.text for query in dataset.queries}
+    contents = {document.id: document.content for document in dataset.documents}
+    query_ids = list(candidates)
+    order = [query_ids[place] for place in generator.permutation(len(query_ids))]
+    depth = max(plan.design.top_ks)
+    stage1_s: list[float] = []
+    stage2_s: dict[int, list[float]] = {top_k: [] for top_k in sorted(plan.design.top_ks)}
+    tokens: dict[int, list[int]] = {top_k: [] for top_k in stage2_s}
+
+    def pairs_of(query_id: str) -> list[Pair]:
+        return [(questions[query_id], contents[one.doc_id]) for one in candidates[query_id][:depth]]
+
+    def seconds(work: Callable[..., object], given: object) -> float:
+        begin = clock()
+        work(given)
+        return clock() - begin
+
+    def retrieve(query_id: str) -> None:
+        plan.store.search(plan.embedder.embed_queries([questions[query_id]]), depth)
+
+    retrieve(order[-1])
+    plan.reranker.score(pairs_of(order[-1]))
+    started = clock()
+    for query_id in order[: plan.latency.queries]:
+        if len(stage1_s) >= LEAST_QUERIES and clock() - started >= plan.latency.time_limit_s:
+            break
+        stage1_s.append(seconds(retrieve, query_id))
+        pairs = pairs_of(query_id)
+        read = np.minimum(plan.reranker.count_tokens(pairs), plan.reranker.max_length).tolist()
+        for top_k in generator.permutation(list(stage2_s)).tolist():
+            stage2_s[top_k].append(seconds(plan.reranker.score, pairs[:top_k]))
+            tokens[top_k] += read[:top_k]
+    p50_ms, p95_ms = _percentiles_ms(stage1_s)
+    return Latency(
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine,
+        device=plan.reranker.device,
+        n_queries=len(stage1_s),
+        stage1_p50_ms=p50_ms,
+        stage1_p95_ms=p95_ms,
+        store=plan.store.description,
+        in_process=plan.store.in_process,
+        stage2=tuple(_stage2(top_k, spent, tokens[top_k]) for top_k, spent in stage2_s.items()),
+    )
+
+
+def remember(notes: Notes | None, key: bytes, latency: Latency) -> None:
+    """Keep a measurement, and of older ones under that key the top-k that it lacks.
+
+    A place that cannot be used is named in a warning: it costs no result.
+
+    Args:
+        notes: Where; None forgets it.
+        key: Stands for models, store, corpus and machine.
+        latency: Just measured.
+    """
+    if notes is None:
+        return
+    fresh = {one.top_k for one in latency.stage2}
+    older = [
+        replace(former, stage2=left)
+        for former in _known(notes, key)
+        if (left := tuple(one for one in former.stage2 if one.top_k not in fresh))
+    ]
+    try:
+        notes.put(key, {"measurements": [asdict(one) for one in (latency, *older)]})
+    except StoreError as error:
+        _LOG.warning("the latency will not be shown by later runs. %s", error)
+
+
+def recall(notes: Notes | None, key: bytes, top_ks: Sequence[int]) -> Latency | None:
+    """What earlier runs measured of these top-k, as one; None where that is nothing.
+
+    Args:
+        notes: Where measurements are remembered, if anywhere.
+        key: Stands for models, store, corpus and machine.
+        top_ks: Of this run's sweep.
+    """
+    known = [] if notes is None else _known(notes, key)
+    found = {one.top_k: (one, latency) for latency in known for one in latency.stage2 if one.top_k in top_ks}
+    if not found:
+        return None
+    sources = [latency for _, latency in found.values()]
+    return replace(
+        max(sources, key=lambda latency: latency.measured),
+        measured=min(latency.measured for latency in sources),
+        n_queries=min(latency.n_queries for latency in sources),
+        stage2=tuple(found[top_k][0] for top_k in sorted(found)),
+        stored=True,
+    )
+
+
+def _known(notes: Notes, key: bytes) -> list[Latency]:
+    """Earlier measurements, the newest first; those that cannot be read are left out with a warning."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        note = notes.get(key)
+        if note is None:
+            return []
+        measurements: list[Latency] = TypeAdapter(list[Latency]).validate_python(note.get("measurements"))
+    except StoreError as error:
+        _LOG.warning("no earlier latency can be shown. %s", error)
+    except ValidationError:
+        _LOG.warning("no earlier latency can be shown: its note was changed, or is of another version of evalkit")
+    else:
+        return measurements
+    return []
+
+
+def _percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
+    """Median and 95th percentile in milliseconds, interpolated linearly."""
+    p50, p95 = 1000 * np.percentile(seconds, [50, 95])
+    return float(p50), float(p95)
+
+
+def _stage2(top_k: int, seconds: Sequence[float], tokens: Sequence[int]) -> StageTwoLatency:
+    p50_ms, p95_ms = _percentiles_ms(seconds)
+    return StageTwoLatency(top_k, p50_ms, p95_ms, len(tokens) / sum(seconds), sum(tokens) / len(tokens))

@@ -1,0 +1,106 @@
+"""The tables behind the verdict, rounded: where the gain comes from, for whom, what else the scores would give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalkit.result import EvalResult
+from evalkit.sinks.table import DASH, interval, p_value
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Titles and rows of one table, with the sentence that says how to read it."""
+
+    name: str
+    note: str
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(result: EvalResult) -> list[Table]:
+    """Those that have something to say."""
+    drawn = [attribution(result), slices(result), what_ifs(result), controls(result)]
+    return [table for table in drawn if table.rows]
+
+
+def attribution(result: EvalResult) -> Table:
+    """What became of the relevant documents, per top-k."""
+    found = result.assessment.attribution
+    return Table(
+        "Where the relevant documents are",
+        f"Points of {found[0].metric}, 100 in all: promoted - demoted is the gain. Capped: more are relevant than the "
+        "top holds.",
+        ("system", "kept", "promoted", "demoted", "gain", "left by the reranker", "missed by stage 1", "capped"),
+        tuple(
+            (
+                f"rerank@{row.top_k}",
+                f"{row.kept_points:.1f}",
+                f"{row.promoted_points:.1f}",
+                f"{row.demoted_points:.1f}",
+                f"{row.delta_points:+.1f}",
+                f"{row.missed_by_reranker_points:.1f}",
+                f"{row.missed_by_stage1_points:.1f}",
+                f"{row.capped_points:.1f}",
+            )
+            for row in found
+        ),
+    )
+
+
+def slices(result: EvalResult) -> Table:
+    """The gain for groups of queries."""
+    expected = result.assessment.verdict.expectation
+    return Table(
+        "For whom",
+        f"Gain of {expected.metric} at top-k {expected.top_k} by what the queries say of themselves; p is "
+        "Holm-adjusted over all rows.",
+        ("slice", "queries", "dense", "points", "95 % interval", "p", "headroom", "note"),
+        tuple(
+            (
+                f"{row.attribute} = {row.value}",
+                str(row.n_queries),
+                f"{row.baseline_mean:.3f}",
+                f"{row.delta_points:+.1f}",
+                interval(row.ci_low, row.ci_high),
+                p_value(row.p_adjusted),
+                f"{row.headroom_points:.1f}",
+                row.note,
+            )
+            for row in result.assessment.slices
+        ),
+    )
+
+
+def what_ifs(result: EvalResult) -> Table:
+    """Other uses of the same scores."""
+    return Table(
+        "What if",
+        "The same scores used otherwise: chosen on one half of the queries, confirmed on the other. Plain is plain "
+        "reranking on that other half; saved is the share of its pairs that need no score.",
+        ("use", "chosen", "points there", "points confirmed", "95 % interval", "plain", "saved"),
+        tuple(
+            (
+                row.name,
+                row.setting,
+                f"{row.chosen_points:+.1f}",
+                f"{row.confirmed_points:+.1f}",
+                interval(row.confirmed_ci_low, row.confirmed_ci_high),
+                f"{row.plain_points:+.1f}",
+                f"{100 * row.saved_pairs:.0f} %" if row.saved_pairs else DASH,
+            )
+            for row in result.assessment.what_ifs
+        ),
+    )
+
+
+def controls(result: EvalResult) -> Table:
+    """The self-checks that did not pass, or could not be made."""
+    found = result.assessment.controls
+    passed = [control.name for control in found if control.status == "passed"]
+    return Table(
+        "Self-checks",
+        f"{len(passed)} of {len(found)} passed: {', '.join(passed)}.",
+        ("check", "status", "message"),
+        tuple((control.name, control.status, control.message) for control in found if control.status != "passed"),
+    )

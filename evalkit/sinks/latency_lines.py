@@ -1,0 +1,33 @@
+"""What the warm probe found, in a few rounded lines."""
+
+from __future__ import annotations
+
+from evalkit.result import EvalResult
+from evalkit.sinks.table import DASH
+
+
+def latency_lines(result: EvalResult) -> list[str]:
+    """Where and when it was measured, then stage 1, then one line per top-k; nothing where nothing was measured."""
+    found, gains = result.latency, result.points_per_100_ms
+    if found is None:
+        return []
+    when = f"measured {found.measured}" + (" by an earlier run" if found.stored else "")
+    place = f"{found.store}, which is not your server" if found.in_process else found.store
+    lines = [
+        f"latency, warm, {found.n_queries} queries one at a time: {when} on {found.machine}; reranker on "
+        f"{found.device}; vectors in {place}",
+        f"  stage 1: p50 {_ms(found.stage1_p50_ms)}, p95 {_ms(found.stage1_p95_ms)}",
+    ]
+    for one in found.stage2:
+        spent = f"p50 {_ms(one.p50_ms)}, p95 {_ms(one.p95_ms)}"
+        speed = f"{one.pairs_per_second:.0f} pairs/s of {one.tokens_per_pair:.0f} tokens"
+        lines.append(f"  rerank@{one.top_k}: {spent}; {speed}; {_points(gains[one.top_k])} points per 100 ms")
+    return lines
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+
+
+def _points(value: float | None) -> str:
+    return DASH if value is None else f"{value:+.2f}"

@@ -1,0 +1,83 @@
+"""Two results in a few rounded tables; no query id, no text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from evalkit.contrast import Change, Contrast
+from evalkit.result import EvalResult
+from evalkit.sinks.table import DASH, aligned, interval, p_value, shortened
+
+
+def lines(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
+    """What differs, how many queries are paired, then every system and metric, and the gains over dense."""
+    left_out = (
+        f"{found.only_first} in A alone, {found.only_second} in B alone, {found.judged_otherwise} judged otherwise"
+    )
+    families = f", in {found.n_units} families," if found.n_units < found.n_queries else ""
+    return [
+        *(_headline(name, result) for name, result in (("A", first), ("B", second))),
+        "",
+        *_differences(found),
+        "",
+        f"{found.n_queries} queries{families} with the same judgments in both; left out: {left_out}",
+        *_cautions(found, first, second),
+        "",
+        *_table(found.values, ""),
+        *(["", "gain over dense, in points", *_table(found.gains, "gain ")] if found.gains else []),
+        "",
+        "Points are 100 x (B - A), paired by query, with a 95 % interval; p is Holm-adjusted over the rows of a table.",
+    ]
+
+
+def _headline(name: str, result: EvalResult) -> str:
+    origin = result.provenance
+    derived = "" if origin.derived_from is None else f", measured again from {origin.derived_from}"
+    return f"{name}  {result.dataset.name}/{result.run_id}, {origin.created}{derived}"
+
+
+def _differences(found: Contrast) -> list[str]:
+    if not found.differences:
+        return ["nothing differs but the date"]
+    rows = [[one.name, _plain(one.first), _plain(one.second)] for one in found.differences]
+    widths = [max(len(row[place]) for row in rows) for place in (0, 1)]
+    titles = ["what differs", "A", "B"]
+    return [
+        f"{name:<{max(widths[0], len(titles[0]))}}  {one:<{widths[1]}}  {other}".rstrip()
+        for name, one, other in (titles, *rows)
+    ]
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return DASH
+    return shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _cautions(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
+    invalid = [name for name, result in (("A", first), ("B", second)) if result.assessment.status == "invalid"]
+    cautions = [f"note: {name} is invalid, a self-check failed: no number of it should be quoted" for name in invalid]
+    if found.stopped:
+        cautions.append(
+            "note: a result was stopped early, when its gain was decided: means are biased, and no interval or p holds"
+        )
+    return cautions
+
+
+def _table(changes: Sequence[Change], what: str) -> list[str]:
+    titles = ["system", "metric", f"{what}A", f"{what}B", "points", "95 % interval", "p", "W/T/L"]
+    rows = [
+        [
+            change.system,
+            str(change.metric),
+            *(f"{100 * mean:+.1f}" if what else f"{mean:.3f}" for mean in (change.first_mean, change.second_mean)),
+            f"{change.delta_points:+.1f}",
+            interval(change.ci_low, change.ci_high),
+            p_value(change.p_adjusted),
+            f"{change.wins}/{change.ties}/{change.losses}",
+        ]
+        for change in changes
+    ]
+    return aligned(titles, rows)

@@ -1,0 +1,237 @@
+"""Each piece of advice follows from evidence that is made up here, and is absent without it.
+
+The band is +12 to +18 points of recall@5 at top-k 50.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+from evalkit.analysis.advice import advise
+from evalkit.analysis.assess import assess
+from evalkit.findings import Attribution, Comparison, Control, Expectation, Status, Verdict
+from evalkit.record import Scoring
+from evalkit.result import Evidence
+from evalkit.types import Metric
+from tests.analysis.evidence import RECALL, design_of, listed, scoring_of, subject_of
+from tests.analysis.gains import gain_of
+
+EXPECTED = Expectation(RECALL, 50, 12, 18)
+FATES = Attribution(
+    metric=RECALL,
+    top_k=50,
+    kept_points=45,
+    promoted_points=8,
+    demoted_points=5,
+    missed_by_reranker_points=12,
+    missed_by_stage1_points=24,
+    capped_points=6,
+    delta_points=3,
+)
+"""Dense has 50 points of recall, 24 lie beyond its first 50 candidates."""
+
+ROOM = gain_of(3, headroom_points=20, captured=0.15)
+NO_ROOM = gain_of(6, headroom_points=8, captured=0.75)
+PASSED = Control("direction", "passed", "relevant above others in 80 % of their pairs")
+
+
+def advice(
+    status: Status = "below",
+    *,
+    comparisons: Sequence[Comparison] = (NO_ROOM,),
+    fates: Attribution = FATES,
+    checks: Sequence[Control] = (PASSED,),
+    scoring: Scoring | None = None,
+    judged: tuple[float, float] = (0.9, 0.9),
+    needed: int | None = None,
+    expected: Expectation = EXPECTED,
+) -> list[str]:
+    """The advice for this evidence; Judged@5 of dense and of the decision's system."""
+    gain = comparisons[0].delta_points
+    verdict = Verdict(expected, status, gain, gain - 1, gain + 1, True, "a reason", queries_needed=needed)
+    shares: Mapping[str, float] = {"dense": judged[0], "rerank@50": judged[1]}
+    found = advise(verdict, comparisons, [replace(fates, top_k=10), fates], checks, scoring or scoring_of(), shares)
+    assert replace(found, advice=()) == verdict, "advice changes nothing else"
+    return list(found.advice)
+
+
+# --- what the status alone says ---------------------------------------------------------------------
+
+
+def test_a_promise_that_was_kept_needs_no_advice() -> None:
+    """Even where pairs were cut, the reranker left half of the room, and labels are missing."""
+    found = gain_of(14, headroom_points=40, captured=0.35)
+    assert advice("met", comparisons=[found], scoring=scoring_of(100, 50), judged=(0.9, 0.5)) == []
+
+
+def test_an_invalid_result_is_to_be_mended_and_nothing_else() -> None:
+    (found,) = advice("invalid", scoring=scoring_of(100, 50), judged=(0.9, 0.5))
+    assert found.startswith("Mend what failed")
+
+
+def test_more_than_promised_sends_to_the_baseline() -> None:
+    (found,) = advice("above", comparisons=[gain_of(40, baseline_mean=0.123)])
+    assert "dense retrieval starts low at 0.123" in found
+
+
+@pytest.mark.parametrize("status", ["below", "met", "above"])
+def test_an_open_verdict_says_how_many_queries_would_settle_it(status: Status) -> None:
+    assert advice(status, needed=626)[-1] == ("About 626 queries like these would settle the verdict; there are 100.")
+    assert not any("settle" in line for line in advice(status))
+
+
+# --- no room for the promise ------------------------------------------------------------------------
+
+
+def test_a_headroom_smaller_than_the_promise_is_said_first() -> None:
+    assert advice()[0].startswith("+12 points cannot be reached at top-k 50: the headroom is 8.0 points")
+
+
+@pytest.mark.parametrize("headroom", [12.0, 30.0])
+def test_where_the_promise_fits_stage_1_is_not_blamed(headroom: float) -> None:
+    text = " ".join(advice(comparisons=[gain_of(3, headroom_points=headroom, captured=0.1)]))
+    assert "cannot be reached" not in text
+    assert "Raise" not in text
+    assert "starves" not in text
+
+
+def test_the_smallest_top_k_with_room_is_recommended() -> None:
+    deeper = [gain_of(7, top_k=top_k, headroom_points=room) for top_k, room in ((200, 40), (100, 20), (75, 11))]
+    found = advice(comparisons=[NO_ROOM, *deeper])
+    assert found[1:] == ["Raise the decision top-k: at 100 the headroom is 20.0 points."]
+
+
+def test_a_stage_1_that_has_no_more_to_offer_is_named() -> None:
+    found = advice(comparisons=[NO_ROOM, gain_of(7, top_k=100, headroom_points=9)])
+    assert len(found) == 2
+    assert "Stage 1 starves the reranker: 24.0 points lie beyond its first 50 documents" in found[1]
+    assert "Raise top-k beyond 100; if the headroom of 9.0 points there hardly grows" in found[1]
+
+
+def test_a_dense_retrieval_that_leaves_no_room_at_any_depth_is_praised() -> None:
+    """5 points are left to a perfect reranker of these candidates and 2 lie beyond them: 7, whatever top-k is."""
+    tight = replace(NO_ROOM, headroom_points=5)
+    found = advice(
+        comparisons=[tight, gain_of(7, top_k=100, headroom_points=20)],
+        fates=replace(FATES, kept_points=85, missed_by_stage1_points=2),
+    )
+    assert len(found) == 2
+    assert "Dense retrieval is already strong" in found[1]
+    assert "7.0 points to any reranker at any top-k" in found[1]
+
+
+def test_points_of_recall_say_nothing_of_the_room_on_another_metric() -> None:
+    ndcg = Metric("ndcg", 10)
+    strong = replace(FATES, metric=Metric("recall", 10), kept_points=95, demoted_points=0, missed_by_stage1_points=5)
+    found = advice(comparisons=[replace(NO_ROOM, metric=ndcg)], fates=strong, expected=Expectation(ndcg, 50, 12, 18))
+    assert not any("already strong" in line for line in found)
+    assert "5.0 points lie beyond" in found[1]
+
+
+# --- what the reranker left -------------------------------------------------------------------------
+
+
+def test_a_reranker_that_leaves_the_room_unused_is_named_with_what_it_did() -> None:
+    (found,) = advice(comparisons=[ROOM])
+    assert (
+        "captured 15 % of the headroom of 20.0 points: it promoted 8.0, demoted 5.0 that dense had found, and left "
+        "12.0 among the candidates" in found
+    )
+
+
+@pytest.mark.parametrize(("captured", "blamed"), [(0.49, True), (0.5, False), (None, False)])
+def test_where_there_is_no_room_only_a_reranker_under_half_of_it_is_named(captured: float | None, blamed: bool) -> None:
+    found = advice(comparisons=[replace(NO_ROOM, captured=captured)])
+    assert any("captured" in line for line in found) is blamed
+
+
+def test_a_loss_is_not_called_a_negative_share() -> None:
+    (found,) = advice(comparisons=[gain_of(-4, headroom_points=20, captured=-0.2)])
+    assert "captured nothing of the headroom of 20.0 points" in found
+
+
+def test_scores_no_better_than_chance_are_passed_on_from_the_control() -> None:
+    warned = Control("direction", "warned", "orders candidates no better than chance")
+    assert "orders candidates no better than chance" in advice(checks=[warned])
+    other = Control("short_lists", "warned", "found fewer candidates")
+    assert advice(checks=[PASSED, other]) == advice(checks=[PASSED])
+
+
+@pytest.mark.parametrize(("truncated", "said"), [(4, False), (5, True), (60, True)])
+def test_cut_pairs_are_a_likely_cause_from_5_percent_on(truncated: int, said: bool) -> None:
+    found = [line for line in advice(scoring=scoring_of(100, truncated)) if "were cut" in line]
+    assert bool(found) is said
+    if said:
+        assert found[0].startswith(f"{truncated} % of the pairs are longer than the reranker's 512 tokens")
+
+
+def test_a_run_without_pairs_has_none_that_were_cut() -> None:
+    assert advice(scoring=scoring_of(0, 0)) == advice()
+
+
+# --- what the labels left out -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("after", "said"), [(0.95, False), (0.86, False), (0.84, True)])
+def test_unjudged_documents_on_top_put_the_missing_gain_in_doubt(after: float, said: bool) -> None:
+    found = [line for line in advice(judged=(0.9, after)) if "nobody judged" in line]
+    assert bool(found) is said
+    if said:
+        assert "Judged@5 fell from 90 % to 84 %" in found[0]
+
+
+def test_the_most_useful_comes_first() -> None:
+    """Room, then the reranker and what was cut from its pairs, then labels, then their number."""
+    found = advice(
+        comparisons=[replace(NO_ROOM, captured=0.2)], scoring=scoring_of(100, 50), judged=(0.9, 0.5), needed=626
+    )
+    starts = ["+12 points cannot", "Stage 1 starves", "The reranker captured", "50 % of the pairs", "Judged@5", "About"]
+    assert [line.startswith(start) for line, start in zip(found, starts, strict=True)] == [True] * 6
+
+
+# --- from candidates to advice ----------------------------------------------------------------------
+
+
+def assessed(positives: Sequence[int], cutoff: int = 5, lifted: int = 1) -> list[str]:
+    """Twelve queries with the same ten candidates and positives, by rank; beyond 10 they are nowhere.
+
+    The reranker puts one document first and leaves all others in their order.
+    """
+    scores = [9.0 if rank == lifted else -float(rank) for rank in range(1, 11)]
+    candidates = {f"q{number}": listed([f"d{rank}" for rank in range(1, 11)], scores) for number in range(12)}
+    evidence = Evidence(candidates, {key: {f"d{rank}": 1 for rank in positives} for key in candidates})
+    result = assess(evidence, design_of(10, (6, 10), Metric("recall", cutoff)), subject_of(1000, 12), scoring_of())
+    assert (result.status, result.verdict.status, result.verdict.delta_points) == ("ok", "below", 0)
+    return [line for line in result.verdict.advice if not line.startswith("About")]
+
+
+def test_positives_that_the_reranker_leaves_where_they_are_are_its_fault() -> None:
+    """All 100 points stand at rank 8: a perfect reranker of 10 would gain them, this one changes nothing."""
+    (found,) = assessed([8])
+    assert "captured nothing of the headroom of 100.0 points" in found
+    assert "left 100.0 among the candidates" in found
+
+
+def test_positives_that_stage_1_never_returned_are_its_fault() -> None:
+    first, second = assessed([40])
+    assert first.startswith("+12 points cannot be reached at top-k 10: the headroom is 0.0 points")
+    assert "Stage 1 starves the reranker: 100.0 points lie beyond its first 10 documents" in second
+
+
+@pytest.mark.parametrize(
+    ("positives", "cutoff", "lifted"),
+    [
+        ([1], 5, 1),
+        # The one place holds a positive before and after, though not the same one: there is no more to gain.
+        ([1, 2, 3], 1, 2),
+    ],
+)
+def test_a_dense_retrieval_that_is_perfect_leaves_nothing_to_gain(
+    positives: Sequence[int], cutoff: int, lifted: int
+) -> None:
+    first, second = assessed(positives, cutoff, lifted)
+    assert first.startswith("+12 points cannot be reached at top-k 10: the headroom is 0.0 points")
+    assert "Dense retrieval is already strong: it leaves 0.0 points to any reranker at any top-k" in second

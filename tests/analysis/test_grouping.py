@@ -1,0 +1,84 @@
+"""Which queries belong together, by their metadata or their ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from evalkit.analysis.grouping import FamilyRule, attributes_of
+from evalkit.errors import ConfigError
+from evalkit.types import Query
+
+TRANSLATIONS = "^[a-z]{2}-(.*)$"
+
+
+def query(query_id: str, **metadata: Any) -> Query:
+    return Query(query_id, "how much?", metadata)
+
+
+def test_the_family_is_what_the_metadata_say() -> None:
+    queries = [query("q1", family="rent"), query("q2", family="rent"), query("q3", family="tax"), query("q4")]
+    assert FamilyRule("family").families(queries) == {"q1": "rent", "q2": "rent", "q3": "tax"}
+
+
+def test_a_number_names_a_family_as_its_text_does() -> None:
+    assert FamilyRule("topic").families([query("q1", topic=7), query("q2", topic="7")]) == {"q1": "7", "q2": "7"}
+
+
+def test_the_pattern_finds_the_part_of_the_id_that_translations_share() -> None:
+    queries = [query("de-0012"), query("fr-0012"), query("it-0044"), query("0012"), query("deutsch-0012")]
+    assert FamilyRule(pattern=TRANSLATIONS).families(queries) == {
+        "de-0012": "0012", "fr-0012": "0012", "it-0044": "0044",
+    }  # fmt: skip
+
+
+def test_ids_alone_are_enough_for_a_pattern_and_for_nothing_else() -> None:
+    assert FamilyRule("family", TRANSLATIONS).families_by_id(["de-1", "fr-1", "2"]) == {"de-1": "1", "fr-1": "1"}
+    assert FamilyRule("family").families_by_id(["de-1", "fr-1"]) == {}
+
+
+def test_metadata_come_first_and_the_pattern_serves_the_rest() -> None:
+    queries = [query("de-1", family="rent"), query("fr-1", family=None), query("it-1")]
+    assert FamilyRule("family", TRANSLATIONS).families(queries) == {"de-1": "rent", "fr-1": "1", "it-1": "1"}
+
+
+def test_a_group_that_took_no_part_in_the_match_names_no_family() -> None:
+    assert FamilyRule(pattern="^(?:([a-z]+)-)?q").families([query("rent-q1"), query("q2")]) == {"rent-q1": "rent"}
+
+
+def test_without_a_rule_every_query_stands_alone() -> None:
+    assert FamilyRule().families([query("de-1", family="rent"), query("fr-1", family="rent")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "pattern", "what"),
+    [
+        (None, "(", "statistics.family_pattern '(' is no regular expression: "),
+        (None, "^de-", "has 0 groups; expected one"),
+        (None, "^(de|fr)-(.*)$", "has 2 groups; expected one"),
+        (None, 7, "statistics.family_pattern is of type int; expected text"),
+        (["family"], None, "statistics.family is of type list; expected text"),
+    ],
+)
+def test_a_rule_that_cannot_be_followed_is_refused(attribute: Any, pattern: Any, what: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        FamilyRule(attribute, pattern)
+    assert what in str(caught.value)
+
+
+def test_attributes_are_those_asked_for_as_texts() -> None:
+    queries = [
+        query("q1", lang="de", kind=["tax", "law"], year=2024, other="x"),
+        query("q2", lang="fr", kind=None),
+        query("q3"),
+    ]
+    assert attributes_of(queries, ["year", "lang", "kind"]) == {
+        "q1": {"year": ("2024",), "lang": ("de",), "kind": ("tax", "law")},
+        "q2": {"lang": ("fr",)},
+        "q3": {},
+    }
+
+
+def test_where_nothing_is_asked_for_nothing_is_kept() -> None:
+    assert attributes_of([query("q1", lang="de")], []) == {"q1": {}}
