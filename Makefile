@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help eval gate baseline test lint bench ui clean
+.PHONY: help eval gate baseline report verify compare test lint bench ui clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,15 @@ gate: .venv/.eval ## hold the newest result to conf/gate (ARGS="--min-points 5 -
 
 baseline: .venv/.eval ## keep the newest result as what later ones must not fall behind
 	$(BIN)/evalkit baseline $(ARGS)
+
+report: .venv/.eval ## draw the newest result again, or measure it otherwise without a model (ARGS="expectation.top_k=30")
+	$(BIN)/evalkit report $(ARGS)
+
+verify: .venv/.eval ## derive the newest result again and check every file of it (ARGS=reports/<dataset>/<run id>)
+	$(BIN)/evalkit verify $(ARGS)
+
+compare: .venv/.eval ## two results side by side (A=reports/<dataset>/<run id> B=...)
+	$(BIN)/evalkit compare $(A) $(B)
 
 test: .venv/.dev ## prove the tool
 	$(BIN)/python -m pytest $(ARGS)

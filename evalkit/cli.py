@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EvalkitError as error:
         print(f"evalkit: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output, such as head, has enough; what Python still holds of it must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("evalkit: stopped; what was computed is remembered, start again to go on", file=sys.stderr)
         return 130

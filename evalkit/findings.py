@@ -273,34 +273,3 @@ class WhatIf:
     confirmed_ci_high: float
     plain_points: float
     saved_pairs: float
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A document and its rank, from 1, before and after reranking; None where it is not among the candidates."""
-
-    doc_id: str
-    dense_rank: int | None
-    reranked_rank: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A query that won or lost at the decision top-k.
-
-    Attributes:
-        dense_value, reranked_value: The expectation's metric.
-        gold: The relevant document that moved furthest.
-        rival: The document without a grade of at least 1 that stands highest in the worse of the two rankings.
-    """
-
-    query_id: str
-    dense_value: float
-    reranked_value: float
-    gold: Placed
-    rival: Placed | None
-
-    @property
-    def change(self) -> float:
-        """Reranked - dense, a fraction."""
-        return self.reranked_value - self.dense_value

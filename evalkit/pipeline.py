@@ -14,7 +14,7 @@ from evalkit.analysis.assess import assess
 from evalkit.analysis.expectation import check_sweep
 from evalkit.analysis.grouping import attributes_of
 from evalkit.latency import latency_of
-from evalkit.probes import check_replay, check_store
+from evalkit.probes import NOT_REPLAYED, check_replay, check_store
 from evalkit.provenance import capture
 from evalkit.result import EvalResult, Evidence, Subject
 from evalkit.sequential import rerank_until_decided
@@ -46,11 +46,11 @@ def evaluate(plan: Plan) -> EvalResult:
         else:
             candidates, scoring = rerank(plan, dataset, retrieved, log)
         with log.phase("probe"):
-            observed = [*check_store(plan.store, dataset, design.seed)]
-            if log.computed["pairs"]:
-                observed.append(check_replay(plan.reranker, candidates, dataset, design.seed))
+            loaded = log.computed["pairs"] > 0
+            replayed = check_replay(plan.reranker, candidates, dataset, design.seed) if loaded else NOT_REPLAYED
+            observed = [*check_store(plan.store, dataset, design.seed), replayed]
         with log.phase("latency"):
-            latency = latency_of(plan, dataset, candidates, provenance.machine, loaded=log.computed["pairs"] > 0)
+            latency = latency_of(plan, dataset, candidates, provenance.machine, loaded=loaded)
     queries = [query for query in dataset.queries if query.id in candidates]
     evidence = Evidence(
         candidates=candidates,

@@ -17,6 +17,10 @@ SCATTER = 0.05
 """Share of the scores' standard deviation by which a score may move with its batch. Half precision moves by less than
 a hundredth of it; the score of another pair, by about 1.4."""
 
+NOT_REPLAYED = Control(
+    "replay", "skipped", "expected a loaded reranker to score pairs again; found every score of this run remembered"
+)
+
 
 def check_store(store: VectorStore, dataset: Dataset, seed: int) -> tuple[Control, Control]:
     """Whether the store holds every document, and finds documents by their own vectors.

@@ -107,7 +107,7 @@ class Dataset:
     def languages(self) -> tuple[str, ...]:
         """The distinct ``lang`` values of queries and documents, sorted; empty where none says."""
         metadata = [query.metadata for query in self.queries] + [document.metadata for document in self.documents]
-        return tuple(sorted({str(value) for attributes in metadata for value in as_list(attributes.get("lang", []))}))
+        return tuple(sorted({str(value) for attributes in metadata for value in as_list(attributes.get("lang") or [])}))
 
 
 _METRIC = re.compile(

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evalkit import manifest
 from evalkit.analysis.derive import count_ties, order_hits
 from evalkit.errors import ControlError, DataError
 from evalkit.folder import RESULT, TABLES, read_document, read_result
 from evalkit.provenance import versions
+from evalkit.record import Sequential
 from evalkit.remeasure import ANALYSIS, assess_again
 from evalkit.result import Assessment, EvalResult
 from evalkit.sinks.document import as_document
@@ -40,6 +41,7 @@ class Verified:
 
     Attributes:
         run_id: The result's.
+        status: The result's: one that is invalid can be just what a run wrote.
         files: Files whose SHA-256 is the manifest's.
         n_queries, n_candidates, n_judgments: The evidence.
         values: Numbers, texts and nulls of ``result.json`` that follow from it.
@@ -51,6 +53,7 @@ class Verified:
     """
 
     run_id: str
+    status: str
     files: int
     n_queries: int
     n_candidates: int
@@ -66,8 +69,8 @@ class Verified:
 def verify(folder: Path) -> Verified:
     """Check every file of a result folder, then every number that follows from its evidence and design.
 
-    Raw scores, latency and timings have no other source in the folder: for them, and for the design, the manifest
-    alone stands.
+    Raw scores, facts of the data set, latency and timings have no other source in the folder: for them, and for the
+    design, the manifest alone stands.
 
     Raises:
         DataError: It is no complete result folder, or one of another schema version.
@@ -99,6 +102,7 @@ def verify(folder: Path) -> Verified:
     evidence = stored.evidence
     return Verified(
         run_id=stored.run_id,
+        status=derived.assessment.status,
         files=len(listed),
         n_queries=len(evidence.qrels),
         n_candidates=sum(map(len, evidence.candidates.values())),
@@ -144,10 +148,18 @@ def _derive(stored: EvalResult) -> EvalResult:
             spent_queries=len(evidence.qrels),
             total_queries=subject.n_queries,
             seed=stored.design.seed,
+            side=_side(sequential, stored.design.expectation.min_points),
         )
     scoring = replace(stored.scoring, ties=count_ties(evidence.candidates))
     derived = replace(stored, dataset=subject, scoring=scoring, sequential=sequential)
     return replace(derived, assessment=assess_again(derived, stored.design, evidence))
+
+
+def _side(ended: Sequential, edge: float) -> Literal["above", "below"] | None:
+    """The side on which the interval leaves the edge."""
+    if ended.ci_low >= edge - CLOSE:
+        return "above"
+    return "below" if ended.ci_high <= edge + CLOSE else None
 
 
 def _equal(told: Any, derived: Any) -> bool:

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import BeirWriter
+from tests.schema import check_file
 
 PLANTED = "the client Quorlan hides a numbered account"
 """A sentence that must never leave the data files."""
@@ -71,7 +72,11 @@ def data(folder: Path, *others: str) -> list[str]:
 
 
 def results(home: Path) -> list[Path]:
-    return sorted(home.glob("reports/beir/*/result.json"))
+    """What other processes wrote is held against the schema here."""
+    found = sorted(home.glob("reports/beir/*/result.json"))
+    for file in found:
+        check_file(file)
+    return found
 
 
 def without_times(file: Path) -> Any:
@@ -89,7 +94,7 @@ def test_a_run_ends_with_a_verdict_and_a_complete_folder(home: Path, folder: Pat
     (file,) = results(home)
     assert {path.name for path in file.parent.iterdir()} == {
         "result.json", "candidates.parquet", "per_query.parquet", "attribution.parquet", "qrels.parquet",
-        "queries.parquet", "report.md", "runs", "manifest.json",
+        "queries.parquet", "report.md", "plots", "runs", "manifest.json",
     }  # fmt: skip
     assert {path.name for path in home.iterdir()} == {"reports", ".evalkit"}
     document = json.loads(file.read_text())
@@ -103,8 +108,11 @@ def test_a_run_ends_with_a_verdict_and_a_complete_folder(home: Path, folder: Pat
     assert "computed 0 document vectors, 0 query vectors and 0 of 720 pair scores" in again.stdout
     cold, warm = (without_times(file) for file in results(home))
     # Where no pair is scored, no model is loaded that could score one again.
-    assert [control["name"] for control in cold["controls"] if control not in warm["controls"]] == ["replay"]
-    cold["controls"] = [control for control in cold["controls"] if control["name"] != "replay"]
+    replays = [
+        next(control for control in document["controls"] if control["name"] == "replay") for document in (cold, warm)
+    ]
+    assert [control["status"] for control in replays] == ["passed", "skipped"]
+    replays[1].update(replays[0])
     assert cold == warm
     measured, shown = (json.loads(file.read_text())["latency"] for file in results(home))
     assert (measured["n_queries"], measured["stored"]) == (3, False)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from evalkit.analysis.assess import assess
+from evalkit.analysis.controls import OBSERVED
 from evalkit.analysis.grouping import FamilyRule
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.errors import ConfigError
@@ -119,6 +121,13 @@ def test_the_same_design_has_the_same_name_whatever_wrote_its_numbers() -> None:
     first = result_of()
     one, other = (remeasure(first, asked(first.design, min_points=points), FAMILY) for points in (3, 3.0))
     assert one.run_id == other.run_id
+
+
+def test_the_controls_that_need_the_models_are_those_that_the_analysis_does_not_make(data: Path) -> None:
+    first = run(data)
+    made = [control.name for control in first.assessment.controls]
+    pure = assess(first.evidence, first.design, first.dataset, first.scoring)
+    assert [name for name in made if name not in {control.name for control in pure.controls}] == list(OBSERVED)
 
 
 def test_controls_that_needed_the_models_are_kept() -> None:

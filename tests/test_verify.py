@@ -60,6 +60,7 @@ def test_what_was_checked_is_counted(original: Path) -> None:
     given = ("schema_version", "run_id", "design", "timings", "provenance")
     assert verify(original) == Verified(
         run_id="20260102-030405-abcdef",
+        status="ok",
         files=10,
         n_queries=30,
         n_candidates=300,
@@ -340,6 +341,8 @@ def test_a_run_that_stopped_early_is_verified(stopped: Path) -> None:
     [
         (("sequential",), None),
         (("sequential", "ci_low"), 90.0),
+        (("sequential", "side"), "below"),
+        (("sequential", "side"), None),
         (("sequential", "spent_queries"), 59),
         (("sequential", "total_queries"), 61),
         (("expectation", "ci_high"), 10.0),

@@ -49,8 +49,8 @@ def advise(
         advice += _labels(judged, decision)
     elif verdict.status == "above":
         advice.append(
-            f"More than promised: dense retrieval starts low at {decision.baseline_mean:.3f}; check the embedding "
-            "model, its prompts and its normalisation before crediting the reranker."
+            f"More than promised. Dense retrieval starts at {decision.baseline_mean:.3f}: if that is less than you "
+            "expect of the embedding model, check its prompts and its normalisation before crediting the reranker."
         )
     if verdict.queries_needed is not None:
         advice.append(

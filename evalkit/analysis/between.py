@@ -157,10 +157,13 @@ def _families(query_ids: Sequence[str], sources: Sequence[Mapping[str, str]]) ->
 
 
 def _differences(first: EvalResult, second: EvalResult) -> tuple[Difference, ...]:
+    """Block by block, so that a fact of the second result alone stands beside the others of its block."""
     one, other = _facts(first), _facts(second)
+    names = list(dict.fromkeys((*one, *other)))
+    blocks = list(dict.fromkeys(name.partition(".")[0] for name in names))
     return tuple(
         Difference(name, one.get(name), other.get(name))
-        for name in dict.fromkeys((*one, *other))
+        for name in sorted(names, key=lambda name: blocks.index(name.partition(".")[0]))
         if one.get(name) != other.get(name)
     )
 

@@ -58,7 +58,9 @@ def self_checks(result: EvalResult) -> Ruling:
         return Ruling("self-checks", "invalid", f"failed, so that no number can be trusted: {'; '.join(failed)}")
     passed = sum(control.status == "passed" for control in controls)
     warned = [f"{control.name}: {control.message}" for control in controls if control.status == "warned"]
-    told = f"; look at {'; '.join(warned)}" if warned else ""
+    skipped = [control.name for control in controls if control.status == "skipped"]
+    told = f", not possible here: {', '.join(skipped)}" if skipped else ""
+    told += f"; look at {'; '.join(warned)}" if warned else ""
     return Ruling("self-checks", "warned" if warned else "passed", f"{passed} of {len(controls)} passed{told}")
 
 

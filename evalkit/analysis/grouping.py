@@ -45,8 +45,8 @@ class FamilyRule:
         queries = list(queries)
         named = {query.id: query.metadata.get(self.attribute) for query in queries if self.attribute}
         by_id = self.families_by_id(query.id for query in queries)
-        found = {query.id: by_id.get(query.id) if named.get(query.id) is None else named[query.id] for query in queries}
-        return {query_id: str(family) for query_id, family in found.items() if family is not None}
+        # An empty name is none: it would tie all that lack one.
+        return by_id | {query_id: str(family) for query_id, family in named.items() if family not in (None, "")}
 
     def families_by_id(self, query_ids: Iterable[str]) -> dict[str, str]:
         """Query id -> family, for the queries whose id the pattern fits."""

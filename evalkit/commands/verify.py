@@ -24,15 +24,20 @@ def run(arguments: Namespace) -> int:
             f"verify checks what was asked of this result, and takes no override but reports_dir; found "
             f"{', '.join(others)}. evalkit report measures a result otherwise"
         )
-    print("\n".join(_lines(verify(folder))))
+    found = verify(folder)
+    print("\n".join(_lines(found)))
     print(f"verified    {folder}")
+    if found.status == "invalid":
+        print("note: it is the record of an invalid result, in which a self-check failed; quote no number of it")
     return 0
 
 
 def _lines(found: Verified) -> list[str]:
-    as_given = "raw scores, latency, timings, versions" + (", the interval of the early stop" if found.stopped else "")
+    as_given = "raw scores, facts of the data set, latency, timings, provenance"
+    if found.stopped:
+        as_given += ", the interval of the early stop"
     if found.other_words is not None:
-        as_given += f", and the sentences of evalkit {found.other_words}"
+        as_given += f", the sentences of evalkit {found.other_words}"
     return [
         f"files       {found.files}, each with the SHA-256 of manifest.json",
         f"evidence    {found.n_candidates} candidates and {found.n_judgments} judgments of {found.n_queries} queries",

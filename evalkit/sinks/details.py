@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evalkit.result import EvalResult
+from evalkit.sinks.latency_lines import latency_head, milliseconds
 from evalkit.sinks.table import DASH, interval, p_value
 
 
@@ -92,6 +93,44 @@ def what_ifs(result: EvalResult) -> Table:
             for row in result.assessment.what_ifs
         ),
     )
+
+
+def latency(result: EvalResult) -> Table:
+    """What each top-k costs; without rows where nothing was measured."""
+    titles = ("system", "points", "p50", "p95", "pairs/s", "tokens per pair", "points per 100 ms")
+    found = result.latency
+    if found is None:
+        return Table(
+            "Latency",
+            "Not measured: a run measures it where it loads the models anyway, or shows what an earlier one measured.",
+            titles,
+            (),
+        )
+    gains, decision = result.points_per_100_ms, result.assessment.verdict.expectation.metric
+    return Table(
+        "Latency",
+        f"{latency_head(found)}. Stage 1, embedding and search: p50 {milliseconds(found.stage1_p50_ms)}, p95 "
+        f"{milliseconds(found.stage1_p95_ms)}. Stage 2, all pairs of one query in one call:",
+        titles,
+        tuple(
+            (
+                f"rerank@{one.top_k}",
+                f"{result.assessment.comparison(decision, one.top_k).delta_points:+.1f}",
+                milliseconds(one.p50_ms),
+                milliseconds(one.p95_ms),
+                f"{one.pairs_per_second:.0f}",
+                f"{one.tokens_per_pair:.0f}",
+                DASH if (gain := gains[one.top_k]) is None else f"{gain:+.2f}",
+            )
+            for one in found.stage2
+        ),
+    )
+
+
+def checks(result: EvalResult) -> Table:
+    """All self-checks."""
+    rows = tuple((control.name, control.status, control.message) for control in result.assessment.controls)
+    return Table("Self-checks", "A failed one makes the result invalid.", ("check", "status", "message"), rows)
 
 
 def controls(result: EvalResult) -> Table:

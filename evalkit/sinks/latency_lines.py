@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evalkit.record import Latency
 from evalkit.result import EvalResult
 from evalkit.sinks.table import DASH
 
@@ -11,21 +12,29 @@ def latency_lines(result: EvalResult) -> list[str]:
     found, gains = result.latency, result.points_per_100_ms
     if found is None:
         return []
-    when = f"measured {found.measured}" + (" by an earlier run" if found.stored else "")
-    place = f"{found.store}, which is not your server" if found.in_process else found.store
     lines = [
-        f"latency, warm, {found.n_queries} queries one at a time: {when} on {found.machine}; reranker on "
-        f"{found.device}; vectors in {place}",
-        f"  stage 1: p50 {_ms(found.stage1_p50_ms)}, p95 {_ms(found.stage1_p95_ms)}",
+        latency_head(found),
+        f"  stage 1: p50 {milliseconds(found.stage1_p50_ms)}, p95 {milliseconds(found.stage1_p95_ms)}",
     ]
     for one in found.stage2:
-        spent = f"p50 {_ms(one.p50_ms)}, p95 {_ms(one.p95_ms)}"
+        spent = f"p50 {milliseconds(one.p50_ms)}, p95 {milliseconds(one.p95_ms)}"
         speed = f"{one.pairs_per_second:.0f} pairs/s of {one.tokens_per_pair:.0f} tokens"
         lines.append(f"  rerank@{one.top_k}: {spent}; {speed}; {_points(gains[one.top_k])} points per 100 ms")
     return lines
 
 
-def _ms(value: float) -> str:
+def latency_head(found: Latency) -> str:
+    """Where and when it was measured."""
+    when = f"measured {found.measured}" + (" by an earlier run" if found.stored else "")
+    place = f"{found.store}, which is not your server" if found.in_process else found.store
+    return (
+        f"latency, warm, {found.n_queries} queries one at a time: {when} on {found.machine}; reranker on "
+        f"{found.device}; vectors in {place}"
+    )
+
+
+def milliseconds(value: float) -> str:
+    """Whole milliseconds; one decimal below 10."""
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 

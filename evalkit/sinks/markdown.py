@@ -44,8 +44,14 @@ class MarkdownSink:
             "",
             *(line for found in details.tables(result) for line in _section(found)),
             "",
-            f"Run `{result.run_id}`, {result.provenance.created}.",
+            _origin(result),
         ]
+
+
+def _origin(result: EvalResult) -> str:
+    first = result.provenance.derived_from
+    again = "" if first is None else f", measured again without a model from `{first}`"
+    return f"Run `{result.run_id}`, {result.provenance.created}{again}."
 
 
 def _facts(result: EvalResult) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlotsSink", "alternative_text", "as_svg", "figures"]
 
-DPI = 150
+_DPI = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +61,4 @@ class PlotsSink:
         for name, figure in figures(result).items():
             (plots / f"{name}.svg").write_text(as_svg(figure) + "\n", encoding="utf-8")
             with settings():
-                figure.savefig(plots / f"{name}.png", dpi=DPI, facecolor="white", metadata={"Software": None})
+                figure.savefig(plots / f"{name}.png", dpi=_DPI, facecolor="white", metadata={"Software": None})

@@ -53,7 +53,7 @@ def _differences(found: Contrast) -> list[str]:
 def _plain(value: Any) -> str:
     if value is None:
         return DASH
-    return shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return shortened(value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False))
 
 
 def _cautions(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:

@@ -74,7 +74,7 @@ def test_an_invalid_result_is_to_be_mended_and_nothing_else() -> None:
 
 def test_more_than_promised_sends_to_the_baseline() -> None:
     (found,) = advice("above", comparisons=[gain_of(40, baseline_mean=0.123)])
-    assert "dense retrieval starts low at 0.123" in found
+    assert "Dense retrieval starts at 0.123" in found
 
 
 @pytest.mark.parametrize("status", ["below", "met", "above"])

@@ -82,3 +82,9 @@ def test_attributes_are_those_asked_for_as_texts() -> None:
 
 def test_where_nothing_is_asked_for_nothing_is_kept() -> None:
     assert attributes_of([query("q1", lang="de")], []) == {"q1": {}}
+
+
+def test_an_empty_family_is_none() -> None:
+    """Queries whose family was left empty would otherwise be tied to one another."""
+    queries = [Query("a", "?", {"family": ""}), Query("b", "?", {"family": ""}), Query("c", "?", {"family": "x"})]
+    assert FamilyRule("family").families(queries) == {"c": "x"}

@@ -21,7 +21,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     second = result_of(
         evidence_of(skill=0.0),
         run_id="20260202-030405-abcdef",
-        provenance=provenance_of(reranker={"weights": None, "quantised": True}),
+        provenance=provenance_of(embedder={"prompt": ""}, reranker={"weights": None, "quantised": True}),
         latency=LATENCY,
     )
     return stored(first, tmp_path), stored(second, tmp_path)
@@ -35,26 +35,27 @@ def test_what_differs_and_what_it_changed_is_shown(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"A  made/{first.name}, ")
     assert lines[1].startswith(f"B  made/{second.name}, ")
-    assert lines[3:6] == [
+    assert lines[3:7] == [
         "what differs        A                           B",
+        'embedder.prompt     –                           ""',
         "reranker.quantised  false                       true",
         f"reranker.weights    useful sha256:{HASH[:12]}  –",
     ]
-    assert lines[7] == (
+    assert lines[8] == (
         "30 queries, in 20 families, with the same judgments in both; left out: 0 in A alone, 0 in B alone, 0 judged "
         "otherwise"
     )
     titles = ["system", "metric", "A", "B", "points", "95", "%", "interval", "p", "W/T/L"]
-    assert lines[9].split() == titles
-    rows = {tuple(line.split()[:2]): line.split()[2:] for line in lines[10:16]}
+    assert lines[10].split() == titles
+    rows = {tuple(line.split()[:2]): line.split()[2:] for line in lines[11:17]}
     assert len(rows) == 6
     assert rows["dense", "recall@5"][2] == "+0.0"
     assert rows["dense", "recall@5"][-1] == "0/30/0"
     assert float(rows["rerank@10", "recall@5"][2]) < -10
-    assert lines[17] == "gain over dense, in points"
-    assert len(lines[19:23]) == 4
-    assert all(line.startswith("rerank@") for line in lines[19:23])
-    assert lines[24].startswith("Points are 100 x (B - A), paired by query")
+    assert lines[18] == "gain over dense, in points"
+    assert len(lines[20:24]) == 4
+    assert all(line.startswith("rerank@") for line in lines[20:24])
+    assert lines[25].startswith("Points are 100 x (B - A), paired by query")
 
 
 def test_numbers_are_those_of_the_results(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,6 +102,7 @@ def test_an_override_changes_one_thing_and_leaves_the_stored_rest(
     assert verify(made).n_queries == 30
     shown = capsys.readouterr().out
     assert "within the expected +3 or more" in shown
+    assert f"measured again without a model from `{folder.name}`." in (made / "report.md").read_text()
     assert f"measured again without a model from {folder}" in shown
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.cli import main
+from evalkit.findings import Control
 from tests.results import edit, edit_table, result_of, stored
 
 
@@ -22,7 +23,7 @@ def test_what_was_checked_is_said(folder: Path, capsys: pytest.CaptureFixture[st
     assert lines[1].startswith("evidence    300 candidates and ")
     assert lines[1].endswith(" judgments of 30 queries")
     assert ", 180 per query, 60 rows of attribution, 3 runs" in lines[2]
-    assert lines[3] == "as given    raw scores, latency, timings, versions"
+    assert lines[3] == "as given    raw scores, facts of the data set, latency, timings, provenance"
     assert lines[4] == f"verified    {folder}"
 
 
@@ -59,7 +60,13 @@ def test_sentences_of_another_version_are_said_to_be_as_given(folder: Path, caps
 
     edit(folder, older)
     assert main(["verify", str(folder)]) == 0
-    assert "versions, and the sentences of evalkit 0.0.1" in capsys.readouterr().out
+    assert "provenance, the sentences of evalkit 0.0.1" in capsys.readouterr().out
+
+
+def test_an_invalid_result_is_verified_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = stored(result_of(observed=(Control("replay", "failed", "one moved"),)), tmp_path)
+    assert main(["verify", str(folder)]) == 0
+    assert "note: it is the record of an invalid result" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

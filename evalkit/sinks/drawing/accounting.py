@@ -49,12 +49,12 @@ def draw(result: EvalResult) -> Figure:
     per_point = (WIDTH - _LEFT - _RIGHT) / 100
     starts = [0.0] * len(found)
     for place, (name, color, hatch, ink) in enumerate(_FATES):
-        widths = [points(row)[place] for row in found]
+        widths = [_points(row)[place] for row in found]
         style = {"facecolor": color, "edgecolor": INK, "hatch": hatch, "linewidth": 0.6}
         axes.barh(range(len(found)), widths, height=0.68, left=starts, label=name, **style)  # type: ignore[arg-type]
         for row, (start, wide) in enumerate(zip(starts, widths, strict=True)):
             text = f"{wide:.1f}"
-            if width_of(text, SMALL) + 2 <= wide * per_point:
+            if width_of(text) + 2 <= wide * per_point:
                 plate = {"facecolor": color, "edgecolor": "none", "pad": 0.8}
                 axes.text(start + wide / 2, row, text, color=ink, fontsize=SMALL, ha="center", va="center", bbox=plate)
         starts = [start + wide for start, wide in zip(starts, widths, strict=True)]
@@ -90,7 +90,7 @@ def describe(result: EvalResult) -> str:
     """The decision's accounts in words, and what the sweep changed in what stage 1 missed."""
     found = result.assessment.attribution
     decision = next(row for row in found if row.top_k == result.assessment.verdict.expectation.top_k)
-    parts = ", ".join(f"{wide:.1f} {name}" for wide, (name, *_) in zip(points(decision), _FATES, strict=True))
+    parts = ", ".join(f"{wide:.1f} {name}" for wide, (name, *_) in zip(_points(decision), _FATES, strict=True))
     first, last = found[0], found[-1]
     trend = (
         f" Stage 1 missed {first.missed_by_stage1_points:.1f} at top-k {first.top_k} and "
@@ -99,7 +99,7 @@ def describe(result: EvalResult) -> str:
     return f"Of 100 points of {decision.metric} at top-k {decision.top_k}: {parts}." + (trend if len(found) > 1 else "")
 
 
-def points(row: Attribution) -> tuple[float, ...]:
+def _points(row: Attribution) -> tuple[float, ...]:
     """The widths of one bar, in the order of the fates."""
     return (
         row.kept_points,

@@ -22,7 +22,7 @@ BLUE, GREEN, ORANGE, SKY, VERMILLION = "#0072B2", "#009E73", "#E69F00", "#56B4E9
 """Of Okabe and Ito's palette, which colour-blind readers can tell apart."""
 
 INK = "#010203"
-"""Text and axes. No plot uses it for anything else, so that ``as_svg`` can put the page's own colour in its place."""
+"""Text, axes and outlines. No other colour equals it, so that ``as_svg`` can put the page's own colour in its place."""
 
 WIDTH = 400
 TITLE, TEXT, SMALL = 11, 10, 9
@@ -49,6 +49,8 @@ _SETTINGS: Mapping[Any, Any] = {
     "legend.fontsize": SMALL,
     "svg.fonttype": "none",
     "text.color": INK,
+    # Without it a text is as wide in every resolution as it was measured.
+    "text.hinting": "none",
     "text.parse_math": False,
     "xtick.color": INK,
     "xtick.labelsize": SMALL,

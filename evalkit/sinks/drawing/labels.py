@@ -12,7 +12,7 @@ from evalkit.sinks.drawing.canvas import SMALL, WIDTH, size_of, width_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINE_HEIGHT = 12
+_LINE_HEIGHT = 12
 
 _NAMED = 5
 
@@ -29,7 +29,7 @@ class Label:
     @property
     def height(self) -> float:
         """Room that it takes, and a little air."""
-        return LINE_HEIGHT * (1 + self.text.count("\n")) + 3
+        return _LINE_HEIGHT * (1 + self.text.count("\n")) + 3
 
 
 def name_beside(axes: Axes, labels: Sequence[Label]) -> None:

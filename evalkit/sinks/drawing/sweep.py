@@ -139,7 +139,7 @@ def _tick(axes: Axes, decision: int, top_ks: list[int]) -> None:
     shown = apart({str(top_k): place_x(axes, top_k) * size_of(axes)[0] for top_k in top_ks}, str(decision))
     axes.set_xticks(top_ks, [str(top_k) if str(top_k) in shown else "" for top_k in top_ks])
     axes.xaxis.get_ticklabels()[top_ks.index(decision)].set_fontweight("bold")
-    axes.axvline(decision, color=INK, linestyle=":", linewidth=1, alpha=0.7, label="decision")
+    axes.axvline(decision, color=INK, linestyle=":", linewidth=1, alpha=0.7, zorder=1, label="decision")
     low, high = axes.get_ylim()
     ticks = round_ticks(max(0, low), min(1, high), 5)
     axes.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks])
