@@ -1,7 +1,8 @@
 """Commands, their flags and exit codes; what each does is in ``commands``.
 
 Exit codes: 0 done or passed, 1 a bug (with its traceback), 2 bad input or configuration (one message), 3 the gate
-failed, 4 inconclusive under the strict policy, 5 the result is invalid, 130 stopped.
+failed, 4 inconclusive under the strict policy, 5 the result is invalid, 130 stopped, 141
+the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output, such as head, has enough; what Python still holds of it must go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 141
     except KeyboardInterrupt:
         print("evalkit: stopped; what was computed is remembered, start again to go on", file=sys.stderr)
         return 130

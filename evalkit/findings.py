@@ -37,10 +37,10 @@ class Expectation:
     decide_on: DecideOn = "estimate"
 
     def __post_init__(self) -> None:
-        if self.metric.cutoff is not None and self.top_k <= self.metric.cutoff:
+        if self.top_k <= self.metric.unmoved:
             raise ConfigError(
                 f"expectation.top_k is {self.top_k}, but {self.metric} cannot change unless more than "
-                f"{self.metric.cutoff} candidates are reranked; choose a top_k above {self.metric.cutoff}"
+                f"{self.metric.unmoved} candidates are reranked; choose a top_k above {self.metric.unmoved}"
             )
         for name, points in (("min_points", self.min_points), ("max_points", self.max_points)):
             if points is not None and not math.isfinite(points):

@@ -140,6 +140,11 @@ class Metric:
         cutoff = found["cutoff"]
         return cls(found["name"], int(cutoff) if cutoff else None)
 
+    @property
+    def unmoved(self) -> int:
+        """So many candidates, or fewer, can be reranked without any change: the cutoff, where order within it is nothing."""
+        return self.cutoff or 1 if self.name in ("hit_rate", "precision", "recall", "f1") else 1
+
     def __str__(self) -> str:
         return self.name if self.cutoff is None else f"{self.name}@{self.cutoff}"
 

@@ -76,3 +76,15 @@ def test_a_band_is_not_upside_down() -> None:
 
 def test_exit_codes_follow_the_family_of_the_error() -> None:
     assert EvalkitError.exit_code == ConfigError.exit_code == DataError.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "unmoved"), [("recall@5", 5), ("hit_rate@3", 3), ("ndcg@10", 1), ("mrr@10", 1), ("map", 1)]
+)
+def test_metrics_that_count_alone_need_more_candidates_than_their_cutoff(text: str, unmoved: int) -> None:
+    """The order within the top 5 is nothing to recall@5; two candidates swapped change nDCG@10."""
+    metric = Metric.parse(text)
+    assert metric.unmoved == unmoved
+    assert Expectation(metric, unmoved + 1, 12, 18).top_k == unmoved + 1
+    with pytest.raises(ConfigError, match=f"choose a top_k above {unmoved}"):
+        Expectation(metric, unmoved, 12, 18)

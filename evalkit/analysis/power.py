@@ -48,11 +48,6 @@ def standard_error(differences: Floats, units: Units) -> Floats:
     return np.asarray(np.sqrt(squares + pseudo) / n_queries)
 
 
-def half_width(differences: Floats, units: Units) -> Floats:
-    """Half the width that a 95 % interval has by design, z_0.975 x standard error, in fractions, shape (m,)."""
-    return _Z_TWO_SIDED * standard_error(differences, units)
-
-
 def detectable_effect(differences: Floats, units: Units) -> Floats:
     """Smallest true effect that a two-sided 5 % test finds with 80 % power, in fractions, shape (m,).
 

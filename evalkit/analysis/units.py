@@ -6,7 +6,7 @@ Every resampling works on totals per unit, held as whole numbers in float64. Sum
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,24 +94,6 @@ class Units:
         order = np.argsort(self.index, kind="stable")
         starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
         return np.asarray(np.add.reduceat(values[order], starts, axis=0))
-
-    def subset(self, query_ids: Collection[str]) -> tuple[Units, NDArray[np.intp]]:
-        """The units of a slice, and the rows of its queries in arrays of values.
-
-        Raises:
-            DataError: The slice is empty or names a query that is not here.
-        """
-        wanted = set(query_ids)
-        unknown = wanted - set(self.query_ids)
-        if unknown or not wanted:
-            found = f"names query {min(unknown)!r}, which was not evaluated" if unknown else "holds no query"
-            raise DataError(f"the slice {found}; expected some of the {self.n_queries} evaluated queries")
-        rows = np.array([row for row, query_id in enumerate(self.query_ids) if query_id in wanted], dtype=np.intp)
-        _, first, inverse = np.unique(self.index[rows], return_index=True, return_inverse=True)
-        by_appearance = np.argsort(np.argsort(first))
-        index = by_appearance[inverse].astype(np.intp)
-        kept = tuple(self.query_ids[row] for row in rows)
-        return Units(kept, index, np.bincount(index).astype(np.int64)), rows
 
 
 def exact_totals(differences: Floats, units: Units) -> Floats:

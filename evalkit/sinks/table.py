@@ -104,11 +104,10 @@ def notes(result: EvalResult) -> list[str]:
     if dataset.dangling:
         found.append(f"{len(dataset.dangling)} relevant documents are not in the corpus; they count as never found")
     decision = result.assessment.verdict.expectation.metric
-    idle = [
-        system.name for system in result.assessment.systems if system.top_k and system.top_k <= (decision.cutoff or 0)
-    ]
+    unmoved = decision.unmoved
+    idle = [system.name for system in result.assessment.systems if system.top_k and system.top_k <= unmoved]
     if idle:
-        found.append(f"{', '.join(idle)} cannot change {decision}: its top {decision.cutoff} keeps the same documents")
+        found.append(f"{', '.join(idle)} cannot change {decision}: its first {unmoved} documents stay the same")
     open_ended = [str(metric) for metric in result.assessment.metrics["dense"] if metric.cutoff is None]
     if open_ended:
         depth = max(map(len, result.evidence.candidates.values()))

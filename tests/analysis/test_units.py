@@ -44,21 +44,6 @@ def test_the_typical_size_is_that_of_the_unit_of_an_average_query() -> None:
     assert Units.of(["a", "b", "c", "d"], {"a": "f", "b": "f", "c": "f"}).typical_size == 2.5
 
 
-def test_a_slice_keeps_families_and_finds_its_rows() -> None:
-    units = Units.of(["a", "b", "c", "d"], {"b": "f", "d": "f", "a": "g"})
-    part, rows = units.subset({"d", "c", "b"})
-    assert part.query_ids == ("b", "c", "d")
-    assert part.index.tolist() == [0, 1, 0]
-    assert part.sizes.tolist() == [2, 1]
-    assert rows.tolist() == [1, 2, 3]
-
-
-@pytest.mark.parametrize(("query_ids", "message"), [([], "no query"), (["z"], "'z', which was not evaluated")])
-def test_a_slice_of_nothing_or_of_strangers_is_refused(query_ids: list[str], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        Units.of(["a"], {}).subset(query_ids)
-
-
 @pytest.mark.parametrize(("query_ids", "message"), [([], "no query"), (["a", "b", "a"], "'a' is given twice")])
 def test_units_need_distinct_queries(query_ids: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):

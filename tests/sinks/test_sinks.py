@@ -208,7 +208,7 @@ def test_what_lowers_trust_is_said(write_beir: BeirWriter) -> None:
 
 def test_numbers_that_say_less_than_they_seem_to_are_explained(result: EvalResult) -> None:
     notes = " ".join(table.notes(result))
-    assert "rerank@1 cannot change recall@5: its top 5 keeps the same documents" in notes
+    assert "rerank@1 cannot change recall@5: its first 5 documents stay the same" in notes
     found = result.assessment
     metrics = {name: {**values, Metric("map"): 0.5} for name, values in found.metrics.items()}
     wider = replace(result, assessment=replace(found, metrics=metrics))
