@@ -93,8 +93,12 @@ def with_hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> 
         raise failures[0]
 
 
-def build_plan(config: DictConfig) -> Plan:
+def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
     """Turn a composed configuration into the parts of an evaluation; nothing is opened yet.
+
+    Args:
+        config: Composed.
+        command: The words that led to it, for the record.
 
     Raises:
         ConfigError: A value is missing or impossible.
@@ -121,6 +125,7 @@ def build_plan(config: DictConfig) -> Plan:
             latency=LatencyBudget(latency["queries"], latency["time_limit_s"]),
             notes=_make(config, "notes"),
             config=resolved,
+            command=tuple(command),
         )
     except CONFIG_ERRORS as error:
         raise explain(error) from error

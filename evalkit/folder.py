@@ -10,13 +10,16 @@ from typing import Any
 
 from evalkit.analysis.controls import require_candidates
 from evalkit.analysis.derive import derive, systems_of
+from evalkit.analysis.examples import examples
 from evalkit.analysis.expectation import check_sweep
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.errors import DataError, EvalkitError
+from evalkit.exhibits import Texts
 from evalkit.findings import Attribution, Comparison, Control, Expectation, Fate, Knee, SliceGain, Verdict, WhatIf
 from evalkit.record import Latency, Provenance, Scoring, Sequential
 from evalkit.result import Assessment, Design, EvalResult, Evidence, Subject
 from evalkit.sinks.document import SCHEMA_VERSION
+from evalkit.sinks.html import TEXTS
 from evalkit.types import Candidate, Metric
 
 RESULT = "result.json"
@@ -97,6 +100,8 @@ def read_result(folder: Path) -> EvalResult:
     evidence = _evidence(folder)
     require_candidates(evidence, max(design.top_ks))
     systems = systems_of(design.top_ks)
+    runs = {system.name: derive(evidence.candidates, system) for system in systems}
+    per_query = _per_query(folder)
     timings: _Timings = read.block("timings", _Timings)
     judged: dict[str, dict[str, float]] = read.block("judged", dict[str, dict[str, float]])
     return EvalResult(
@@ -106,8 +111,8 @@ def read_result(folder: Path) -> EvalResult:
         design=design,
         assessment=Assessment(
             systems=systems,
-            runs=tuple(derive(evidence.candidates, system) for system in systems),
-            per_query=_per_query(folder),
+            runs=tuple(runs.values()),
+            per_query=per_query,
             metrics=read.block("metrics", dict[str, dict[Metric, float]]),
             judged={name: share for name, shares in judged.items() for share in shares.values()},
             comparisons=read.block("comparisons", tuple[Comparison, ...]),
@@ -118,6 +123,7 @@ def read_result(folder: Path) -> EvalResult:
             slices=read.block("slices", tuple[SliceGain, ...]),
             controls=read.block("controls", tuple[Control, ...]),
             what_ifs=read.block("what_ifs", tuple[WhatIf, ...]),
+            examples=examples(evidence, verdict.expectation, runs, per_query),
         ),
         scoring=read.block("scoring", Scoring),
         timings=timings.seconds,
@@ -125,7 +131,21 @@ def read_result(folder: Path) -> EvalResult:
         provenance=read.block("provenance", Provenance),
         latency=read.block("latency", Latency | None),
         sequential=read.block("sequential", Sequential | None),
+        texts=_texts(folder),
     )
+
+
+def _texts(folder: Path) -> Texts | None:
+    """What the examples say, where the run kept it."""
+    from pydantic import TypeAdapter, ValidationError
+
+    path = folder / TEXTS
+    if not path.exists():
+        return None
+    try:
+        return TypeAdapter(Texts).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError("cannot be read; expected the texts of a report, or no such file", path) from error
 
 
 class _Reader:

@@ -5,7 +5,7 @@ Everything after the raw scores (:func:`evalkit.analysis.assess.assess`) is a pu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from evalkit.analysis.assess import assess
 from evalkit.analysis.expectation import check_sweep
 from evalkit.analysis.grouping import attributes_of
+from evalkit.exhibits import Example, Texts
 from evalkit.latency import latency_of
 from evalkit.probes import NOT_REPLAYED, check_replay, check_store
 from evalkit.provenance import capture
@@ -37,7 +38,7 @@ def evaluate(plan: Plan) -> EvalResult:
     check_sweep(design, len(dataset.documents) - int(plan.exclude_self))
     subject = describe(dataset)
     fingerprints = {"embedder": plan.embedder.fingerprint, "reranker": plan.reranker.fingerprint}
-    provenance = capture(fingerprints, plan.config)
+    provenance = capture(fingerprints, plan.config, plan.command)
     families, sequential = plan.family.families(dataset.queries), None
     with closing(plan.cache), closing(plan.store):
         retrieved = retrieve(plan, dataset, log)
@@ -72,6 +73,17 @@ def evaluate(plan: Plan) -> EvalResult:
         provenance=provenance,
         latency=latency,
         sequential=sequential,
+        texts=_texts(dataset, assessment.examples),
+    )
+
+
+def _texts(dataset: Dataset, examples: Sequence[Example]) -> Texts:
+    """What the examples' queries and documents say."""
+    asked = {one.query_id for one in examples}
+    shown = {placed.doc_id for one in examples for placed in (one.gold, one.rival) if placed is not None}
+    return Texts(
+        queries={query.id: query.text for query in dataset.queries if query.id in asked},
+        documents={document.id: document.content for document in dataset.documents if document.id in shown},
     )
 
 

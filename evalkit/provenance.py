@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,10 +21,13 @@ PACKAGES = (
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _URL_QUERY = re.compile(r"(?<=\?)\S+")
+_SECRET_INSIDE = re.compile(r"(?i)(key|token|authorization|credentials?|secret|passw\w*)[\"']?\s*:")
 _SECRET_KEY = re.compile(r"(?i)((_|api|access|secret)key|token|authorization|credentials?)$|secret|passw")
 
 
-def capture(fingerprints: Mapping[str, Fingerprint], config: Mapping[str, Any]) -> Provenance:
+def capture(
+    fingerprints: Mapping[str, Fingerprint], config: Mapping[str, Any], command: Sequence[str] = ()
+) -> Provenance:
     """Record time, versions, machine, fingerprints and configuration; no model is loaded for it."""
     return Provenance(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -32,6 +35,7 @@ def capture(fingerprints: Mapping[str, Fingerprint], config: Mapping[str, Any]) 
         machine=_machine(),
         fingerprints=dict(fingerprints),
         config=without_credentials(config),
+        command=tuple(map(_without_secret, command)),
     )
 
 
@@ -53,6 +57,14 @@ def without_credentials(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_credentials(entry) for entry in value]
     return value
+
+
+def _without_secret(word: str) -> str:
+    """An override without the value of a secret key, and without those that stand inside a value."""
+    key, sign, value = word.partition("=")
+    if sign and (_is_secret(key) or _SECRET_INSIDE.search(value)):
+        return f"{key}=***"
+    return str(without_credentials(word))
 
 
 def _is_secret(key: str) -> bool:

@@ -37,6 +37,7 @@ class Provenance:
         machine: Processor, cores, platform.
         fingerprints: ``embedder`` and ``reranker`` -> fingerprint.
         config: The resolved configuration, without secrets.
+        command: The words behind ``evalkit`` that started the run, without secrets; empty where it was no command.
         derived_from: The run whose evidence was measured again; None for a run of its own.
     """
 
@@ -45,6 +46,7 @@ class Provenance:
     machine: Mapping[str, str | int]
     fingerprints: Mapping[str, Fingerprint]
     config: Mapping[str, Any]
+    command: tuple[str, ...] = ()
     derived_from: str | None = None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from evalkit.checks import whole_number
+from evalkit.exhibits import Example, Texts
 from evalkit.findings import (
     Attribution,
     Comparison,
@@ -113,6 +114,7 @@ class Assessment:
         slices: The gain by attributes of queries.
         controls: The self-checks.
         what_ifs: Other uses of the same scores.
+        examples: The queries that won and lost most.
     """
 
     systems: tuple[System, ...]
@@ -128,6 +130,7 @@ class Assessment:
     slices: tuple[SliceGain, ...]
     controls: tuple[Control, ...]
     what_ifs: tuple[WhatIf, ...]
+    examples: tuple[Example, ...]
 
     @property
     def status(self) -> Literal["ok", "invalid"]:
@@ -164,6 +167,7 @@ class EvalResult:
         computed: ``documents``, ``queries`` and ``pairs`` that a model worked on in this run; the
             others were remembered.
         provenance: Where the numbers come from.
+        texts: What the examples say; None where nobody wants to see it.
     """
 
     run_id: str
@@ -177,6 +181,7 @@ class EvalResult:
     provenance: Provenance
     latency: Latency | None = None
     sequential: Sequential | None = None
+    texts: Texts | None = None
 
     @property
     def points_per_100_ms(self) -> dict[int, float | None]:

@@ -52,6 +52,7 @@ class Plan:
         latency: What the latency probe may spend; by default it is off.
         notes: Where its measurements are remembered; None forgets them.
         config: The resolved configuration, for the record.
+        command: The words that started the run, for the record.
     """
 
     source: DatasetSource
@@ -67,6 +68,7 @@ class Plan:
     latency: LatencyBudget = field(default_factory=LatencyBudget)
     notes: Notes | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -142,7 +142,7 @@ class Metric:
 
     @property
     def unmoved(self) -> int:
-        """So many candidates, or fewer, can be reranked without any change: the cutoff, where order within it is nothing."""
+        """So many candidates, or fewer, can be reranked without any change: the cutoff, where the order is nothing."""
         return self.cutoff or 1 if self.name in ("hit_rate", "precision", "recall", "f1") else 1
 
     def __str__(self) -> str:

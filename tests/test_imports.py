@@ -15,7 +15,7 @@ PLUG_INS = {"data", "models", "stores", "executors", "sinks"}
 LAYERS = [
     {"errors"},
     {"types", "checks"},
-    {"findings", "record", "manifest", "contrast"},
+    {"exhibits", "findings", "record", "manifest", "contrast"},
     {"result", "rules"},
     {"ports", "provenance"},
     {"testing", "analysis", *PLUG_INS},

@@ -9,6 +9,7 @@ from evalkit.analysis.attribution import attribute, fates, knee
 from evalkit.analysis.comparison import compare
 from evalkit.analysis.controls import controls, require_candidates
 from evalkit.analysis.derive import derive, rank_perfectly, systems_of
+from evalkit.analysis.examples import examples
 from evalkit.analysis.expectation import judge
 from evalkit.analysis.metrics import JUDGED_CUTOFF, judged_share, mean, measure
 from evalkit.analysis.slices import slices
@@ -79,6 +80,7 @@ def assess(
         knee=knee(values, design, units),
         slices=() if sequential else slices(evidence, design, values, oracles),
         controls=checks,
+        examples=examples(evidence, expectation, runs, values),
         what_ifs=() if sequential else what_ifs(evidence, design, values, units),
     )
 

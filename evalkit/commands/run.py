@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from evalkit.config import build_plan, build_sinks, reports_folder, with_hydra
@@ -24,7 +25,7 @@ def run(arguments: Namespace) -> int:
 
 def _evaluate(config: DictConfig) -> None:
     sinks, reports = build_sinks(config), reports_folder(config)
-    result = evaluate(build_plan(config))
+    result = evaluate(build_plan(config, ("run", *HydraConfig.get().overrides.task)))
     folder = deliver(result, sinks, reports)
     if result.assessment.status == "invalid":
         raise ControlError(f"the result in {folder} is invalid. {result.assessment.verdict.reason}")

@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit import manifest
+from evalkit.checks import boolean
 from evalkit.errors import SinkError
 from evalkit.provenance import without_credentials
 from evalkit.result import EvalResult
+from evalkit.sinks.html import REPORT, TEXTS, page
 from evalkit.sinks.table import model_name
 from evalkit.types import Metric, System
 
@@ -39,11 +44,16 @@ class MlflowSink:
         tracking_uri: Any MLflow tracking URI; ``sqlite:///...`` needs no server.
         artifact_location: Where a new experiment keeps artifacts; None leaves it to the server.
         experiment: Name of the experiment.
+        include_texts: Send the report as it is; otherwise a copy without the texts of queries and documents.
     """
 
     publishes = True
 
-    def __init__(self, tracking_uri: str, artifact_location: str | None, experiment: str) -> None:
+    def __init__(
+        self, tracking_uri: str, artifact_location: str | None, experiment: str, include_texts: bool = False
+    ) -> None:
+        boolean("sinks.mlflow.include_texts", include_texts)
+        self._include_texts = include_texts
         self._uri = tracking_uri
         self._artifacts = artifact_location
         self._experiment = experiment
@@ -113,7 +123,20 @@ class MlflowSink:
             _log_params(client, child_id, _child_params(result, system))
             client.log_batch(child_id, metrics=_child_metrics(result, system, now))
             client.set_terminated(child_id)
-        client.log_artifacts(parent_id, str(folder))
+        if self._include_texts:
+            client.log_artifacts(parent_id, str(folder))
+            return
+        with tempfile.TemporaryDirectory(prefix="evalkit-") as scratch:
+            client.log_artifacts(parent_id, str(_without_texts(result, folder, Path(scratch) / folder.name)))
+
+
+def _without_texts(result: EvalResult, folder: Path, copy: Path) -> Path:
+    """The folder without the texts of queries and documents, under a manifest of its own."""
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(TEXTS, manifest.NAME, REPORT))
+    if (folder / REPORT).exists():
+        (copy / REPORT).write_text(page(result, include_texts=False), encoding="utf-8")
+    manifest.seal(copy)
+    return copy
 
 
 def metric_name(metric: Metric) -> str:
