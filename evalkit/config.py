@@ -2,95 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from hydra import compose, initialize_config_dir
-from hydra import main as hydra_main
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from evalkit.analysis.grouping import FamilyRule
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.checks import boolean, unfit, whole_number
-from evalkit.errors import ConfigError, EvalkitError
+from evalkit.composition import CONFIG_ERRORS, explain
+from evalkit.errors import ConfigError
 from evalkit.findings import Expectation
 from evalkit.ports import Sink
+from evalkit.provenance import without_secret
 from evalkit.record import LatencyBudget
 from evalkit.result import Design
 from evalkit.stages import Plan
 from evalkit.types import Metric
-
-CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
-"""What Hydra and OmegaConf raise for a configuration that cannot be used."""
-
-
-def folder_of(name: str) -> Path:
-    """``conf`` or ``datasets``: inside an installed wheel, or at the top of a checkout."""
-    package = Path(__file__).parent
-    installed = package / "_shipped" / name
-    return installed if installed.is_dir() else package.parent / name
-
-
-OmegaConf.register_new_resolver("shipped", lambda name: str(folder_of(name)), replace=True)
-
-
-def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """Compose the configuration without running anything.
-
-    Raises:
-        ConfigError: An override names something that does not exist.
-    """
-    _refuse_null_groups(overrides)
-    try:
-        with initialize_config_dir(str(folder_of("conf").resolve()), version_base="1.3"):
-            return compose("config", list(overrides))
-    except CONFIG_ERRORS as error:
-        raise explain(error) from error
-
-
-def with_hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> None:
-    """Run ``task`` under Hydra, so that its flags, multirun and launchers work.
-
-    A job of a multirun that fails does not keep the others from running.
-
-    Raises:
-        ConfigError: The configuration cannot be composed.
-        EvalkitError: The first error of a job.
-    """
-    _refuse_null_groups(arguments)
-    process, failures = os.getpid(), list[EvalkitError]()
-
-    def job(config: DictConfig) -> None:
-        try:
-            task(config)
-        except EvalkitError as error:
-            # A launcher's worker process can only raise; here Hydra would print a line of its own first.
-            if os.getpid() != process:
-                raise
-            failures.append(error)
-
-    # Hydra would print errors its own way and exit with 1; evalkit decides about messages and codes.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["evalkit run", *arguments]
-    with tempfile.TemporaryDirectory(prefix="evalkit-") as scratch:
-        # A multirun notes its overrides in a file, secrets on the command line included: let it vanish.
-        os.environ.setdefault("EVALKIT_SWEEP_DIR", scratch)
-        try:
-            hydra_main(config_path=str(folder_of("conf").resolve()), config_name="config", version_base="1.3")(job)()
-        except CONFIG_ERRORS as error:
-            raise explain(error) from error
-    if failures:
-        raise failures[0]
 
 
 def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
@@ -154,8 +85,8 @@ def redesign(
         if override.is_delete() or not known or not known.keys() >= set(wanted):
             able = ", ".join(f"{group}.{name}" for group, values in stored.items() for name in values)
             raise ConfigError(
-                f"{override.input_line} cannot be answered from a stored result: it needs the data or a model, so use "
-                f"evalkit run. Without them these can change: {able}"
+                f"{without_secret(override.input_line or override.key_or_group)} cannot be answered from a stored "
+                f"result: it needs the data or a model, so use evalkit run. Without them these can change: {able}"
             )
         try:
             known.update({name: _plain(config[group][name]) for name in wanted})
@@ -212,57 +143,6 @@ def reports_folder(config: DictConfig) -> Path:
     return Path(config.reports_dir).expanduser()
 
 
-def _refuse_null_groups(arguments: Sequence[str]) -> None:
-    """Hydra itself fails with a bug's traceback on these."""
-    for argument in arguments:
-        name = argument.removesuffix("=null")
-        if name not in (argument, "experiment") and (folder_of("conf") / name).is_dir():
-            options = ", ".join(sorted(file.stem for file in (folder_of("conf") / name).glob("*.yaml")))
-            raise ConfigError(f"{name} cannot be null; its options are: {options}")
-
-
-def explain(error: Exception) -> EvalkitError:
-    """The evalkit error that says what a Hydra or OmegaConf error means for the user."""
-    if isinstance(error, InstantiationException) and isinstance(error.__cause__, EvalkitError):
-        return error.__cause__
-    return ConfigError(_meaning(error))
-
-
-def _meaning(error: Exception) -> str:
-    message = _squeeze(str(error))
-    unknown = re.search(r"Could not override '([^']+)'", message)
-    if unknown:
-        message = _unknown_key(unknown[1])
-    elif isinstance(error, InstantiationException) and isinstance(error.__cause__, TypeError | ValueError):
-        message = f"an argument has a wrong type or value: {message}"
-    elif isinstance(error, MissingMandatoryValue):
-        key = str(getattr(error, "full_key", None) or "a value")
-        message = f"{key} has no value; pass it on the command line: {key}=..."
-    elif isinstance(error, OverrideParseException):
-        message = (
-            f"cannot read the override {error.override}: {str(error).splitlines()[0]}. Write key=value, lists as "
-            "key=[1,2]; quote a value with other signs in it, twice for the shell: 'key=\"a value (1)\"'"
-        )
-    return message
-
-
-def _unknown_key(key: str) -> str:
-    known = list(_keys(cast(Mapping[str, Any], OmegaConf.to_container(compose_config([]), resolve=False))))
-    near = difflib.get_close_matches(key, known, n=1)
-    group = key.rpartition(".")[0]
-    siblings = sorted({name.removeprefix(f"{group}.").split(".")[0] for name in known if name.startswith(f"{group}.")})
-    hint = f" Did you mean {near[0]}?" if near else ""
-    listing = f" Keys of {group}: {', '.join(siblings)}." if siblings else ""
-    return f"the configuration has no key {key!r}.{hint}{listing}"
-
-
-def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _keys(value, f"{prefix}{key}.")
-
-
 def _make(config: DictConfig, name: str) -> Any:
     node = config[name]
     if not isinstance(node, DictConfig) or "_target_" not in node:
@@ -291,8 +171,3 @@ def _number(value: Any, name: str) -> float:
 
 def _plain(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
-def _squeeze(text: str) -> str:
-    """Several lines of a library's message as one."""
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -49,25 +49,6 @@ class _Timings:
     computed: dict[str, int]
 
 
-def locate(named: str | None, reports: Path) -> Path:
-    """The result folder that a command speaks of: the named one, or the newest under ``reports``.
-
-    Raises:
-        DataError: There is none.
-    """
-    if named is not None:
-        path = Path(named).expanduser()
-        folder = path.parent if path.name == RESULT else path
-        if not (folder / RESULT).is_file():
-            found = f"holds no {RESULT}" if folder.is_dir() else "no such folder"
-            raise DataError(f"{found}; expected a result folder, such as reports/<dataset>/<run id>", folder)
-        return folder
-    results = [path.parent for path in reports.glob(f"*/*/{RESULT}") if not path.parent.name.startswith(".")]
-    if not results:
-        raise DataError("holds no result; start one with evalkit run, or name a result folder", reports)
-    return max(results, key=lambda folder: folder.name)
-
-
 def read_document(folder: Path) -> dict[str, Any]:
     """``result.json`` as plain values.
 

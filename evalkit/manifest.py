@@ -45,15 +45,18 @@ def problems(folder: Path) -> dict[str, str]:
     """What is no longer as the run wrote it: file -> one sentence; files that were added later are nobody's matter.
 
     Raises:
-        DataError: The manifest is missing or cannot be read.
+        DataError: The manifest is missing, or it or a file that it lists cannot be read.
     """
     found = {}
     for name, digest in listed(folder).items():
         file = folder / name
-        if not file.is_file():
-            found[name] = f"{name} is missing"
-        elif _digest(file) != digest:
-            found[name] = f"{name} was changed after the run"
+        try:
+            if not file.is_file():
+                found[name] = f"{name} is missing"
+            elif _digest(file) != digest:
+                found[name] = f"{name} was changed after the run"
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror or error})", file) from error
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from evalkit.analysis.assess import assess
 from evalkit.analysis.expectation import check_sweep
-from evalkit.analysis.grouping import attributes_of
+from evalkit.analysis.grouping import attributes_of, unknown_keys
 from evalkit.exhibits import Example, Texts
 from evalkit.latency import latency_of
 from evalkit.probes import NOT_REPLAYED, check_replay, check_store
@@ -36,7 +36,8 @@ def evaluate(plan: Plan) -> EvalResult:
     with log.phase("load"):
         dataset = plan.source.load()
     check_sweep(design, len(dataset.documents) - int(plan.exclude_self))
-    subject = describe(dataset)
+    unknown = unknown_keys(dataset.queries, plan.family, design.slices)
+    subject = replace(describe(dataset), warnings=(*dataset.warnings, *unknown))
     fingerprints = {"embedder": plan.embedder.fingerprint, "reranker": plan.reranker.fingerprint}
     provenance = capture(fingerprints, plan.config, plan.command)
     families, sequential = plan.family.families(dataset.queries), None

@@ -16,6 +16,9 @@ four billion runs."""
 SCATTER = 0.05
 """Share of the scores' standard deviation by which a score may move with its batch. Half precision moves by less than
 a hundredth of it; the score of another pair, by about 1.4."""
+ROUNDING = 1e-4
+"""Share of the largest score that a score may move in any case: what single precision makes of equal scores."""
+
 
 NOT_REPLAYED = Control(
     "replay", "skipped", "expected a loaded reranker to score pairs again; found every score of this run remembered"
@@ -78,7 +81,7 @@ def check_replay(reranker: Reranker, candidates: Candidates, dataset: Dataset, s
         pairs.append((questions[query_id], contents[doc_id]))
         before.append(score)
     everything = [one.rerank_score for found in candidates.values() for one in found if one.rerank_score is not None]
-    allowed = SCATTER * float(np.std(everything))
+    allowed = max(SCATTER * float(np.std(everything)), ROUNDING * max(1.0, float(np.abs(everything).max())))
     moved = float(np.abs(np.asarray(reranker.score(pairs)) - before).max())
     return Control(
         "replay",

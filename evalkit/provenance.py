@@ -22,7 +22,10 @@ PACKAGES = (
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _URL_QUERY = re.compile(r"(?<=\?)\S+")
 _SECRET_INSIDE = re.compile(r"(?i)(key|token|authorization|credentials?|secret|passw\w*)[\"']?\s*:")
-_SECRET_KEY = re.compile(r"(?i)((_|api|access|secret)key|token|authorization|credentials?)$|secret|passw")
+_SECRET_KEY = re.compile(
+    r"(?i)((_|api|access|secret)keys?|token|authorization|credentials?|bearer|(^|[._])pat)$|secret|passw"
+)
+_SECRET_VALUE = re.compile(r"(?i)(?<=\bbearer )\S+|\b(ghp_|github_pat_|glpat-|hf_|sk-|xox[a-z]-)[\w-]{6,}")
 
 
 def capture(
@@ -35,7 +38,7 @@ def capture(
         machine=_machine(),
         fingerprints=dict(fingerprints),
         config=without_credentials(config),
-        command=tuple(map(_without_secret, command)),
+        command=tuple(map(without_secret, command)),
     )
 
 
@@ -47,22 +50,26 @@ def versions() -> dict[str, str]:
 def without_credentials(value: Any) -> Any:
     """The same structure without secrets: those in URLs, and texts under keys like ``api_key``."""
     if isinstance(value, str):
-        without = _CREDENTIALS.sub("", value)
+        without = _SECRET_VALUE.sub("***", _CREDENTIALS.sub("", value))
         return _URL_QUERY.sub("***", without) if "://" in without else without
     if isinstance(value, Mapping):
-        return {
-            key: "***" if isinstance(entry, str) and _is_secret(str(key)) else without_credentials(entry)
-            for key, entry in value.items()
-        }
+        return {key: _masked(str(key), entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [without_credentials(entry) for entry in value]
     return value
 
 
-def _without_secret(word: str) -> str:
+def _masked(key: str, value: Any) -> Any:
+    """The value, unless the key says that it is secret: then nothing of it, whatever its type."""
+    if _is_secret(key) and value is not None and not isinstance(value, bool | Mapping):
+        return "***"
+    return without_credentials(value)
+
+
+def without_secret(word: str) -> str:
     """An override without the value of a secret key, and without those that stand inside a value."""
     key, sign, value = word.partition("=")
-    if sign and (_is_secret(key) or _SECRET_INSIDE.search(value)):
+    if sign and (_is_secret(key) or _SECRET_INSIDE.search(value)) and value != "null":
         return f"{key}=***"
     return str(without_credentials(word))
 

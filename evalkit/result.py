@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from evalkit.checks import whole_number
+from evalkit.errors import ConfigError
 from evalkit.exhibits import Example, Texts
 from evalkit.findings import (
     Attribution,
@@ -92,6 +93,8 @@ class Design:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if len(set(self.slices)) < len(self.slices):
+            raise ConfigError(f"statistics.slices is {list(self.slices)}; expected every key once")
         whole_number("statistics.resamples", self.resamples, 100)
         whole_number("statistics.seed", self.seed, 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -25,6 +26,9 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 BeirWriter = Callable[..., Path]
 
+NewStore = Callable[[Path], str]
+"""Folder -> URI of an empty MLflow store in it."""
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -46,6 +50,21 @@ def _every_result_fits_the_schema() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FilesSink, "write", checked)
         yield
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> NewStore:
+    """MLflow takes seconds to make a database: one is made, and copied."""
+    from mlflow import MlflowClient
+
+    blank = tmp_path_factory.mktemp("blank") / "mlflow.db"
+    MlflowClient(f"sqlite:///{blank}").search_experiments()
+
+    def copy(folder: Path) -> str:
+        shutil.copyfile(blank, folder / "mlflow.db")
+        return f"sqlite:///{folder}/mlflow.db"
+
+    return copy
 
 
 def write_folder(

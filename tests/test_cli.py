@@ -253,9 +253,9 @@ def test_an_unreachable_tracking_server_loses_no_result(home: Path, folder: Path
 
 def test_a_bug_keeps_its_traceback_and_exit_code_1(home: Path) -> None:
     code = (
-        "import sys, evalkit.cli, evalkit.config\n"
+        "import sys, evalkit.cli, evalkit.composition\n"
         "def broken(*_): raise ZeroDivisionError('bug')\n"
-        "evalkit.config.with_hydra = broken\n"
+        "evalkit.composition.with_hydra = broken\n"
         "sys.exit(evalkit.cli.main(['run']))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=False)

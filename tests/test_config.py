@@ -13,7 +13,8 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from evalkit.analysis.grouping import FamilyRule
-from evalkit.config import build_plan, build_sinks, compose_config, folder_of, reports_folder
+from evalkit.composition import compose_config, folder_of
+from evalkit.config import build_plan, build_sinks, reports_folder
 from evalkit.errors import ConfigError
 from evalkit.findings import Expectation
 from evalkit.types import Metric
@@ -169,4 +170,5 @@ def test_the_reports_folder_must_be_one(value: str) -> None:
 
 
 def test_a_sink_can_be_switched_off() -> None:
-    assert list(build_sinks(compose_config(["sinks.mlflow=null"]))) == ["files", "markdown", "plots", "terminal"]
+    left = list(build_sinks(compose_config(["sinks.mlflow=null"])))
+    assert left == ["files", "markdown", "plots", "html", "terminal"]

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import ControlError, DataError
-from evalkit.folder import TABLES, locate, read_document, read_result
+from evalkit.folder import TABLES, read_document, read_result
+from evalkit.locating import locate
 from evalkit.record import Sequential
 from evalkit.result import Evidence
 from evalkit.sinks.document import as_document
@@ -105,9 +106,17 @@ def test_the_named_folder_is_located_by_itself_or_its_file(folder: Path, tmp_pat
 
 
 def test_the_newest_result_is_located_where_none_is_named(tmp_path: Path) -> None:
-    for place in ("a/20260101-000000-aaaaaa", "b/20260301-000000-aaaaaa", "b/20260201-000000-aaaaaa", "b/.20270101.x"):
+    """By when the run began, whatever the folder is called now; what was measured again is no run."""
+    for place, created, first in (
+        ("a/20260101-000000-aaaaaa", "2026-01-01T00:00:00+00:00", None),
+        ("b/20260301-000000-aaaaaa", "2026-03-01T00:00:00+00:00", None),
+        ("b/kept", "2026-02-01T00:00:00+00:00", None),
+        ("b/20260301-000000-aaaaaa-bbbbbb", "2026-04-01T00:00:00+00:00", "20260301-000000-aaaaaa"),
+        ("b/.20270101.x", "2027-01-01T00:00:00+00:00", None),
+    ):
         (tmp_path / place).mkdir(parents=True)
-        (tmp_path / place / "result.json").write_text("{}")
+        origin = {"provenance": {"created": created, "derived_from": first}}
+        (tmp_path / place / "result.json").write_text(json.dumps(origin))
     (tmp_path / "b" / "20280101-000000-aaaaaa").mkdir()
     assert locate(None, tmp_path).name == "20260301-000000-aaaaaa"
 

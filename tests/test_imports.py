@@ -20,8 +20,9 @@ LAYERS = [
     {"ports", "provenance"},
     {"testing", "analysis", *PLUG_INS},
     {"delivery", "stages", "folder"},
-    {"latency", "probes", "sequential", "baseline", "remeasure"},
+    {"latency", "probes", "sequential", "baseline", "remeasure", "locating"},
     {"pipeline", "verify"},
+    {"composition"},
     {"config"},
     {"commands"},
     {"cli"},
@@ -31,7 +32,7 @@ HEAVY = {
     "FlagEmbedding", "hydra", "matplotlib", "mlflow", "numba", "onnxruntime", "qdrant_client", "qdrant_edge",
     "ranx", "sentence_transformers", "tokenizers", "torch", "transformers",
 }  # fmt: skip
-HYDRA_MAY_LOAD_IN = {"config"}
+HYDRA_MAY_LOAD_IN = {"composition", "config"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

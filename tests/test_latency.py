@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evalkit.config import build_plan, compose_config
+from evalkit.composition import compose_config
+from evalkit.config import build_plan
 from evalkit.errors import ConfigError, StoreError
 from evalkit.folder import read_result
 from evalkit.latency import latency_of, measure, recall, remember

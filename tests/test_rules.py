@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from evalkit.config import folder_of
+from evalkit.composition import folder_of
 from evalkit.errors import ConfigError
 from evalkit.rules import EXIT_CODES, Rules, Ruling, gravest
 from evalkit.types import Metric

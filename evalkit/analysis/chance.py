@@ -147,7 +147,10 @@ def _against_random_documents(
     if hit >= chance + BETTER * chance_error and chance_error > 0:
         return Control("labels", "passed", facts)
     if hit < poor - BETTER * poor_error:
-        why = "stage 1 is no better than chance: do the qrels belong to another corpus or another chunking?"
+        why = (
+            "stage 1 is no better than chance: do the qrels belong to another corpus or another chunking, and does the "
+            "embedding model read this language?"
+        )
         return Control("labels", "failed", f"{why} {facts}")
     if poor - BETTER * poor_error <= chance:
         return Control("labels", "skipped", f"too few queries or documents to tell from chance: {facts}")

@@ -18,6 +18,8 @@ from evalkit.findings import Comparison
 from evalkit.result import Design
 from evalkit.types import Metric, PerQuery, System
 
+UNMOVED = "none needed: so few candidates cannot change the metric"
+
 Values = Mapping[str, Mapping[Metric, PerQuery]]
 """system -> metric -> query id -> value."""
 
@@ -42,7 +44,8 @@ def compare(
     )
     certainty = [dict.fromkeys(_CERTAINTY)] * len(rows) if stopped else _certainty(differences, units, design)
     found = []
-    for (system, metric), difference, sure in zip(rows, differences.T, certainty, strict=True):
+    for (system, metric), difference, known in zip(rows, differences.T, certainty, strict=True):
+        sure = known if stopped or (system.top_k or 0) > metric.unmoved else _UNMOVED
         dense, after, best = (
             mean(source[metric]) for source in (values["dense"], values[system.name], oracles[system.name])
         )
@@ -97,11 +100,15 @@ def _certainty(differences: NDArray[np.float64], units: Units, design: Design) -
     return [dict(zip(_CERTAINTY, row, strict=True)) for row in rows]
 
 
+_UNMOVED: Mapping[str, Any] = dict(zip(_CERTAINTY, (0.0, 0.0, UNMOVED, 1.0, 1.0, 1.0, None), strict=True))
+"""So few candidates cannot change the metric: the gain is 0, which no labels are needed for."""
+
+
 def _adjusted(found: Sequence[Comparison], decision: int) -> list[Comparison]:
-    """Holm over the top-k of one metric; the decision top-k was declared beforehand and stands alone."""
+    """Holm over the top-k of one metric that can change it; the decision top-k was declared beforehand, alone."""
     corrected: dict[tuple[Metric, int], float] = {}
     for metric in {row.metric for row in found}:
-        family = [row for row in found if row.metric == metric and row.top_k != decision]
+        family = [row for row in found if row.metric == metric and metric.unmoved < row.top_k != decision]
         adjusted = holm([row.p_value for row in family if row.p_value is not None])
         corrected.update(((metric, row.top_k), float(p)) for row, p in zip(family, adjusted, strict=True))
     return [replace(row, p_adjusted=corrected.get((row.metric, row.top_k), row.p_value)) for row in found]

@@ -123,7 +123,8 @@ def _reason(
     kind, early = "95 % interval", ""
     if sequential is not None:
         kind = "anytime-valid 95 % interval"
-        early = " An estimate after early stopping is biased; the interval holds."
+        if sequential.side is not None:
+            early = " An estimate after early stopping is biased; the interval holds."
     return (
         f"At top-k {comparison.top_k}, {comparison.metric} went from {comparison.baseline_mean:.3f} to "
         f"{comparison.candidate_mean:.3f}: {comparison.delta_points:+.1f} points ({kind} {low:+.1f} to "

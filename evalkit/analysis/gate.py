@@ -111,9 +111,14 @@ def _expectation(result: EvalResult, expected: Expectation, policy: Policy) -> R
     found = result.assessment.comparison(expected.metric, expected.top_k)
     verdict = judge(found, expected, result.sequential)
     declared = result.assessment.verdict.expectation
-    notice = ""
-    if (expected.metric, expected.top_k) != (declared.metric, declared.top_k):
+    notice, origin = "", result.provenance.derived_from
+    if origin is not None:
         notice = (
+            f" Measured again from {origin} after its run: what is declared here was chosen afterwards, on the same "
+            "queries."
+        )
+    if (expected.metric, expected.top_k) != (declared.metric, declared.top_k):
+        notice += (
             f" Before the run, {declared.metric} at top-k {declared.top_k} was declared: chosen afterwards, on the "
             "same queries, a gain flatters."
         )
@@ -218,7 +223,7 @@ def _latency(result: EvalResult, top_k: int, budget: float) -> Ruling:
             "latency",
             "failed",
             f"none was measured at top-k {top_k}, so that nothing was held to {budget:g} ms; a run that scores pairs "
-            "measures it, unless latency.queries is 0",
+            "measures it, unless latency.queries is 0; on remembered scores alone, take a new cache_dir",
         )
     total = measured.stage1_p95_ms + stage2.p95_ms
     within = total <= budget

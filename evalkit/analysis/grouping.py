@@ -56,6 +56,21 @@ class FamilyRule:
         return {query_id: match[1] for query_id, match in matches.items() if match and match[1] is not None}
 
 
+CUSTOMARY = ("family", "lang", "kind")
+"""Keys that are asked for whether or not a data set has them."""
+
+
+def unknown_keys(queries: Iterable[Query], rule: FamilyRule, slices: Sequence[str]) -> list[str]:
+    """One sentence per key that somebody asked for and no query has: most likely it is misspelt."""
+    known = {key for query in queries for key in query.metadata}
+    asked = [("statistics.family", rule.attribute)] + [("statistics.slices", name) for name in slices]
+    return [
+        f"{setting} names {key!r}, which no query has"
+        for setting, key in asked
+        if key is not None and key not in known and key not in CUSTOMARY
+    ]
+
+
 def attributes_of(queries: Iterable[Query], names: Sequence[str]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """Query id -> attribute -> its values as text, for the attributes that are asked for and that a query has."""
     return {

@@ -96,8 +96,8 @@ def check_direction(matrices: Matrices, top_k: int) -> Control:
     if perfect < TELLING:
         return Control("direction", "skipped", f"too few queries to tell from chance: expected {facts}")
     why = (
-        "orders candidates no better than chance: scores may be shifted against their pairs, or the model does not "
-        "read this language"
+        "The reranker orders candidates not clearly better than chance: scores may be shifted against their pairs, or "
+        "the model does not read this language"
     )
     return Control("direction", "warned", f"{why}; expected {facts}")
 

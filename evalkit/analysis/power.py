@@ -48,20 +48,37 @@ def standard_error(differences: Floats, units: Units) -> Floats:
     return np.asarray(np.sqrt(squares + pseudo) / n_queries)
 
 
+TWO_SIDED_FEWEST = 7.906
+ONE_SIDED_FEWEST = 6.721
+"""Mean of the Poisson distribution that reaches 6, and 5, four times out of five: so many units have to differ before
+the sign-flip test can give p < 0.05, two-sided (2 / 2**6) and one-sided (1 / 2**5)."""
+
+
 def detectable_effect(differences: Floats, units: Units) -> Floats:
     """Smallest true effect that a two-sided 5 % test finds with 80 % power, in fractions, shape (m,).
 
-    It is (z_0.975 + z_0.8) x standard error.
+    It is (z_0.975 + z_0.8) x standard error, and at least what full steps of TWO_SIDED_FEWEST units amount to; 1 at
+    most, which nothing exceeds.
     """
-    return (_Z_TWO_SIDED + _Z_POWER) * standard_error(differences, units)
+    return _detectable(_Z_TWO_SIDED, TWO_SIDED_FEWEST, differences, units)
 
 
-def detectable_drop(differences: Floats, units: Units) -> Floats:
+def detectable_drop(differences: Floats, units: Units, steps: float | Floats = 1.0) -> Floats:
     """Smallest true drop that a one-sided 5 % test finds with 80 % power, in fractions, shape (m,).
 
-    It is (z_0.95 + z_0.8) x standard error.
+    ``steps`` is what one query drops by where its result is lost, a number or one per column.
+
+    It is (z_0.95 + z_0.8) x standard error, and at least what full steps of ONE_SIDED_FEWEST units amount to; 1 at
+    most, which nothing exceeds.
     """
-    return (_Z_ONE_SIDED + _Z_POWER) * standard_error(differences, units)
+    return _detectable(_Z_ONE_SIDED, ONE_SIDED_FEWEST, differences, units, steps)
+
+
+def _detectable(
+    z_level: float, fewest: float, differences: Floats, units: Units, steps: float | Floats = 1.0
+) -> Floats:
+    least = steps * (fewest * units.typical_size / units.n_queries)
+    return np.minimum(np.maximum((z_level + _Z_POWER) * standard_error(differences, units), least), 1.0)
 
 
 def queries_needed(estimate: float, low: float, high: float, edges: Iterable[float], n_queries: int) -> int | None:

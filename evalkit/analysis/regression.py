@@ -16,10 +16,13 @@ from evalkit.analysis.units import Floats, Units
 from evalkit.errors import ConfigError
 from evalkit.findings import Expectation
 from evalkit.result import EvalResult
-from evalkit.rules import Rules, Ruling
+from evalkit.rules import MODELS, Rules, Ruling
 from evalkit.types import DENSE, Fingerprint, Metric, PerQuery, System
 
 RULE = "baseline"
+
+RETRIEVAL = "retrieval"
+"""Settings of stage 1 that change its candidates; they are held like a model's fingerprint."""
 
 LEVEL = 0.05
 """A drop that chance alone makes less often than this is one."""
@@ -34,7 +37,7 @@ class Baseline:
         dataset: Name of the data set.
         digest, qrels_digest: Of the data and of its judgments.
         metric, top_k: The decision.
-        fingerprints: ``embedder`` and ``reranker`` -> fingerprint.
+        fingerprints: ``embedder``, ``reranker`` and ``retrieval`` -> what identifies its numbers.
         families: query id -> family, for the queries that have one.
         dense, reranked: query id -> value of the metric, over the same queries.
     """
@@ -65,8 +68,8 @@ class Baseline:
             )
         if result.sequential is not None:
             raise ConfigError(
-                f"the result {result.run_id} stopped early, and its estimates are biased for it; go on to a full "
-                "result with evalkit run, without sweep.sequential"
+                f"the result {result.run_id} comes from a sequential run, whose estimates are biased where it stops "
+                "early; go on to a full result with evalkit run, without sweep.sequential"
             )
         values = result.assessment.per_query
         return cls(
@@ -77,7 +80,10 @@ class Baseline:
             qrels_digest=result.dataset.qrels_digest,
             metric=expectation.metric,
             top_k=expectation.top_k,
-            fingerprints=result.provenance.fingerprints,
+            fingerprints={
+                **result.provenance.fingerprints,
+                RETRIEVAL: dict(result.provenance.config.get(RETRIEVAL) or {}),
+            },
             families=result.evidence.families,
             dense=values[DENSE.name][expectation.metric],
             reranked=values[System("reranked", expectation.top_k).name][expectation.metric],
@@ -153,7 +159,7 @@ def _changes(current: Baseline, kept: Baseline, units: Units) -> tuple[Floats, F
 
 def _detectable_points(changes: Floats, scale: Floats, units: Units, tolerance: float) -> list[float]:
     """The smallest drops that are significant and beyond the tolerance four times out of five."""
-    significant = scale * detectable_drop(changes, units)
+    significant = scale * detectable_drop(changes, units, 100 / scale)
     beyond = tolerance + NormalDist().inv_cdf(POWER) * scale * standard_error(changes, units)
     return [float(drop) for drop in np.maximum(significant, beyond)]
 
@@ -196,7 +202,7 @@ def _not_comparable(
     kept: Baseline, unlike: Sequence[str], models: Sequence[tuple[str, str]], allowed: Sequence[str]
 ) -> str:
     remedy = "Keep a new baseline from a run as it should be: evalkit baseline"
-    if not unlike:
+    if not unlike and all(model in MODELS for model, _ in models):
         changed = dict.fromkeys([*allowed, *(model for model, _ in models)])
         remedy += f". Where the change is what you want to try: gate.allow_changed=[{','.join(changed)}]"
     differences = "; ".join([*unlike, *(line for _, line in models)])

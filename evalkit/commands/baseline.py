@@ -30,6 +30,8 @@ def run(arguments: Namespace) -> int:
     path = path_of(reports_folder(config), arguments.name or result.dataset.name)
     replaced = _replaced(path, kept)
     write(kept, path)
+    if result.provenance.derived_from is not None:
+        print(f"note      measured again from {result.provenance.derived_from}: what it declares was chosen afterwards")
     print(f"kept      {kept.run_id}: {kept.metric} of {kept.system}, {kept.gain_points:+.1f} points over dense")
     print(replaced)
     print(f"baseline  {path}")

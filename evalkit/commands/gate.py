@@ -17,7 +17,7 @@ from evalkit.config import reports_folder
 from evalkit.errors import EvalkitError, SinkError
 from evalkit.result import EvalResult
 from evalkit.rules import EXIT_CODES, Ruling, gravest
-from evalkit.sinks.junit import write_junit
+from evalkit.sinks.junit import FILE, write_junit
 from evalkit.sinks.summary import markdown, terminal_lines
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -38,6 +38,8 @@ def run(arguments: Namespace) -> int:
         SinkError: ``junit.xml`` or the summary cannot be written.
     """
     folder, config, overrides = words.read(arguments.words)
+    # What an earlier gate said must not stand beside a refusal.
+    (folder / FILE).unlink(missing_ok=True)
     result = words.untouched(folder)
     try:
         rulings = _rulings(result, config, overrides, arguments)
@@ -46,8 +48,8 @@ def run(arguments: Namespace) -> int:
         raise
     outcome = gravest(rulings)
     code = EXIT_CODES.get(outcome, 0)
-    print("\n".join([*terminal_lines(rulings), "", f"{outcome.upper()}  exit code {code}", f"result  {folder}"]))
     _publish(rulings, result, folder)
+    print("\n".join([*terminal_lines(rulings), "", f"{outcome.upper()}  exit code {code}", f"result  {folder}"]))
     return code
 
 
@@ -66,8 +68,6 @@ def _flags(arguments: Namespace) -> dict[str, Any]:
     """The settings of the group ``gate`` that flags name."""
     names = ("metric", "top_k", "min_points", "max_points", "decide_on", "expectation", "baseline")
     flags = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    if "min_points" in flags:
-        flags.setdefault("max_points", None)
     if flags.get("baseline") == "null":
         flags["baseline"] = None
     return flags
@@ -84,4 +84,7 @@ def _publish(rulings: Sequence[Ruling], result: EvalResult, folder: Path) -> Non
             with Path(place).open("a", encoding="utf-8") as stream:
                 stream.write(markdown(rulings, result, code))
     except OSError as error:
-        raise SinkError(f"cannot write to {place}: {error.strerror or error}; the gate ended with {code}") from error
+        found = "; ".join(f"{ruling.name}: {ruling.message}" for ruling in rulings if ruling.status in EXIT_CODES)
+        raise SinkError(
+            f"cannot write to {place}: {error.strerror or error}; the gate ended with {code}. {found}"
+        ) from error

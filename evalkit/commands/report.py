@@ -12,15 +12,21 @@ from evalkit import manifest
 from evalkit.commands.words import read
 from evalkit.config import build_sinks, redesign, reports_folder
 from evalkit.delivery import deliver, redraw
-from evalkit.errors import ControlError
+from evalkit.errors import ConfigError, ControlError
 from evalkit.folder import RESULT, TABLES, read_result
 from evalkit.ports import Sink
+from evalkit.provenance import without_secret
 from evalkit.remeasure import remeasure, rule_of, settings_of
 from evalkit.result import EvalResult
+
+_PLACES = ("reports_dir", "cache_dir", "sinks")
+"""What says where results are, and nothing about them."""
 
 
 def run(arguments: Namespace) -> int:
     """Draw what is missing in a result folder; with overrides of the design, make a new result beside it.
+
+    With ``--to``, send the result there instead.
 
     Raises:
         ConfigError: The stored candidates cannot answer what the overrides ask.
@@ -31,6 +37,9 @@ def run(arguments: Namespace) -> int:
     folder, config, overrides = read(arguments.words)
     _require_untouched(folder)
     stored = read_result(folder)
+    if arguments.to is not None:
+        _send(stored, folder, arguments.to, build_sinks(config), overrides)
+        return 0
     sinks = _asked(build_sinks(config), overrides)
     before = stored.design, rule_of(stored)
     design, rule = redesign(config, overrides, settings_of(*before))
@@ -43,6 +52,19 @@ def run(arguments: Namespace) -> int:
     if result.assessment.status == "invalid":
         raise ControlError(f"the result in {made} is invalid. {result.assessment.verdict.reason}")
     return 0
+
+
+def _send(stored: EvalResult, folder: Path, name: str, sinks: Mapping[str, Sink], overrides: Sequence[str]) -> None:
+    """Publish what is there: nothing is drawn or measured."""
+    others = [word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in _PLACES]
+    if others:
+        raise ConfigError(
+            f"--to {name} sends a result as it is; found {', '.join(map(without_secret, others))}. Measure it "
+            "otherwise first, without --to, and then send the new folder"
+        )
+    if name not in sinks:
+        raise ConfigError(f"sinks.{name} is null, so there is no place to send the result to; leave that override out")
+    sinks[name].write(stored, folder)
 
 
 def _require_untouched(folder: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from evalkit.config import build_plan, build_sinks, reports_folder, with_hydra
+from evalkit.composition import with_hydra
+from evalkit.config import build_plan, build_sinks, reports_folder
 from evalkit.delivery import deliver
 from evalkit.errors import ControlError
 from evalkit.pipeline import evaluate
@@ -24,6 +24,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _evaluate(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
     sinks, reports = build_sinks(config), reports_folder(config)
     result = evaluate(build_plan(config, ("run", *HydraConfig.get().overrides.task)))
     folder = deliver(result, sinks, reports)

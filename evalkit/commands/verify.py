@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from evalkit.commands.words import read
 from evalkit.errors import ConfigError
+from evalkit.provenance import without_secret
 from evalkit.verify import Verified, verify
 
 
@@ -22,7 +23,7 @@ def run(arguments: Namespace) -> int:
     if others:
         raise ConfigError(
             f"verify checks what was asked of this result, and takes no override but reports_dir; found "
-            f"{', '.join(others)}. evalkit report measures a result otherwise"
+            f"{', '.join(map(without_secret, others))}. evalkit report measures a result otherwise"
         )
     found = verify(folder)
     print("\n".join(_lines(found)))

@@ -9,9 +9,12 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from evalkit import manifest
-from evalkit.config import CONFIG_ERRORS, compose_config, explain, reports_folder
+from evalkit.composition import CONFIG_ERRORS, compose_config, explain
+from evalkit.config import reports_folder
 from evalkit.errors import ConfigError, ControlError
-from evalkit.folder import RESULT, TABLES, locate, read_result
+from evalkit.folder import RESULT, TABLES, read_result
+from evalkit.locating import locate
+from evalkit.provenance import without_secret
 from evalkit.result import EvalResult
 from evalkit.rules import Rules
 
@@ -51,7 +54,8 @@ def allow(overrides: Sequence[str], groups: Sequence[str], command: str) -> None
     if others:
         raise ConfigError(
             f"{command} takes a finished result as it is, and overrides of {' and '.join(groups)} only; found "
-            f"{', '.join(others)}. What it is held to stands in gate.*; evalkit report measures it otherwise"
+            f"{', '.join(map(without_secret, others))}. What it is held to stands in gate.*; to measure it otherwise, "
+            "use evalkit report"
         )
 
 

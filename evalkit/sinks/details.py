@@ -28,10 +28,13 @@ def tables(result: EvalResult) -> list[Table]:
 def attribution(result: EvalResult) -> Table:
     """What became of the relevant documents, per top-k."""
     found = result.assessment.attribution
+    cutoff = found[0].metric.cutoff
     return Table(
         "Where the relevant documents are",
-        f"Points of {found[0].metric}, 100 in all: promoted - demoted is the gain. Capped: more are relevant than the "
-        "top holds.",
+        f"Points of {found[0].metric}, 100 in all; promoted - demoted is the gain. Kept: among the first {cutoff} "
+        "before and after; promoted: only after; demoted: only before; left by the reranker: among its candidates, but "
+        f"in neither; missed by stage 1: never among them; capped: without a place, as more than {cutoff} are "
+        "relevant.",
         ("system", "kept", "promoted", "demoted", "gain", "left by the reranker", "missed by stage 1", "capped"),
         tuple(
             (
@@ -102,14 +105,17 @@ def latency(result: EvalResult) -> Table:
     if found is None:
         return Table(
             "Latency",
-            "Not measured: a run measures it where it loads the models anyway, or shows what an earlier one measured.",
+            "Not measured. A run times both stages where it has pairs to score, as the models are loaded then; later "
+            "runs show what it found. To time them now, run again with a new folder as cache_dir, which computes "
+            "everything anew.",
             titles,
             (),
         )
     gains, decision = result.points_per_100_ms, result.assessment.verdict.expectation.metric
+    head = latency_head(found)
     return Table(
         "Latency",
-        f"{latency_head(found)}. Stage 1, embedding and search: p50 {milliseconds(found.stage1_p50_ms)}, p95 "
+        f"{head[0].upper()}{head[1:]}. Stage 1, embedding and search: p50 {milliseconds(found.stage1_p50_ms)}, p95 "
         f"{milliseconds(found.stage1_p95_ms)}. Stage 2, all pairs of one query in one call:",
         titles,
         tuple(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from evalkit.checks import boolean
-from evalkit.exhibits import Example
+from evalkit.exhibits import Example, Texts
 from evalkit.result import EvalResult
-from evalkit.sinks import details, plots, table
+from evalkit.sinks import answers, details, plots, table
 from evalkit.sinks.details import Table
 
 REPORT = "report.html"
@@ -20,6 +22,9 @@ REPORT = "report.html"
 TEXTS = "texts.json"
 
 PAGE = Path(__file__).parent / "page"
+
+LONGEST = 4000
+"""Characters of a text that are shown; more than a reranker reads, and a page of books could not be opened."""
 
 CONTENTS = (
     ("paid", "Did it pay?"),
@@ -32,6 +37,25 @@ CONTENTS = (
     ("checks", "Self-checks"),
     ("origin", "Origin"),
 )
+
+COLUMNS = (
+    ("points", "100 x (reranked - dense): absolute percentage points"),
+    ("95 % interval", "where the true gain lies, in points"),
+    (
+        "p",
+        "the probability of so large a change if reranking did nothing, Holm-adjusted over the top-k that were not "
+        "declared beforehand",
+    ),
+    ("relative", "the same change as a share of dense; +18 % and +18 points are different claims"),
+    ("oracle", "the metric if a perfect reranker ordered the same candidates"),
+    ("headroom", "oracle - dense, in points: what a reranker could gain at most"),
+    ("captured", "gain / headroom"),
+    ("W/T/L", "queries that won, tied, lost"),
+    ("judged@5", "the share of the top 5 that has a judgment; where it falls, a missing gain may be a missing label"),
+)
+"""The columns of the sweep, in words."""
+
+URGENCY = ("failed", "warned", "skipped", "passed")
 
 
 class HtmlSink:
@@ -65,27 +89,36 @@ def page(result: EvalResult, include_texts: bool) -> str:
     """
     from jinja2 import Environment, FileSystemLoader
 
-    environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, trim_blocks=True)
+    environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    texts = result.texts if include_texts else None
+    script = (PAGE / "report.js").read_text(encoding="utf-8")
     verdict = result.assessment.verdict
-    expected = verdict.expectation
     return environment.get_template("report.html.j2").render(
         verdict=verdict,
-        headline=(
-            f"{verdict.delta_points:+.1f} points of {expected.metric} at top-k {expected.top_k}, "
-            f"expected {expected.band}"
-        ),
-        subject=table.subject_line(result),
+        name=result.dataset.name,
+        flag=answers.FLAGS[verdict.status],
+        answers={
+            "headline": answers.headline(result),
+            "words": answers.words(result),
+            "sure": answers.sure(result),
+            "depth": answers.depth(result),
+            "why": answers.why(result),
+            "whom": answers.whom(result),
+            "latency": answers.latency(result),
+            "queries": answers.queries(result),
+        },
+        subject=[table.subject_line(result), *table.model_lines(result)],
         contents=CONTENTS,
-        sure=[*_certainty(result), *table.sure_lines(result), table.control_line(result)],
-        sweep=Table("Sweep", SWEEP_NOTE, tuple(table.header(result)), tuple(map(tuple, table.rows(result)))),
+        decision=result.assessment.decision.candidate,
+        columns=COLUMNS,
+        sweep=Table("Sweep", "", tuple(table.header(result)), tuple(map(tuple, table.rows(result)))),
         attribution=details.attribution(result),
         what_ifs=details.what_ifs(result),
-        slices=details.slices(result),
-        no_slices=_no_slices(result),
+        slices=_without_empty(details.slices(result)),
         latency=details.latency(result),
-        examples=[_example(one, result, include_texts) for one in result.assessment.examples],
-        examples_note=_examples_note(result),
-        checks=details.checks(result),
+        examples=[_example(one, result, texts) for one in result.assessment.examples],
+        with_texts=texts is not None,
+        checks=_urgent_first(details.checks(result)),
         notes=table.notes(result),
         commands=_commands(result),
         origin=list(_origin(result)),
@@ -95,65 +128,47 @@ def page(result: EvalResult, include_texts: bool) -> str:
         },
         footer=f"Run {result.run_id}, {result.provenance.created}. No text left the machine for it.",
         style=(PAGE / "report.css").read_text(encoding="utf-8"),
-        script=(PAGE / "report.js").read_text(encoding="utf-8"),
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-SWEEP_NOTE = (
-    "Points are 100 x (reranked - dense); relative is the same change as a share of dense. Headroom is what a perfect "
-    "reranker of the same candidates would gain; captured is the part of it that was gained. p is Holm-adjusted over "
-    "the top-k that were not declared beforehand."
-)
+def _without_empty(found: Table) -> Table:
+    """The table without columns in which nothing stands."""
+    kept = [place for place in range(len(found.titles)) if any(row[place] for row in found.rows)]
+    rows = tuple(tuple(row[place] for place in kept) for row in found.rows)
+    return replace(found, titles=tuple(found.titles[place] for place in kept), rows=rows)
 
 
-def _certainty(result: EvalResult) -> Iterator[str]:
-    verdict, decision = result.assessment.verdict, result.assessment.decision
-    settled = "settled: the interval excludes" if verdict.conclusive else "open: the interval holds"
-    yield (
-        f"95 % interval {table.interval(verdict.ci_low, verdict.ci_high)} points. The verdict is {settled} the nearest "
-        "edge of the band."
-    )
-    if decision.p_value is not None:
-        yield f"p of no gain: {table.p_value(decision.p_value)} ({decision.wins} won, {decision.losses} lost)."
+def _urgent_first(checks: Table) -> Table:
+    return replace(checks, rows=tuple(sorted(checks.rows, key=lambda row: URGENCY.index(row[1]))))
 
 
-def _no_slices(result: EvalResult) -> str:
-    asked = ", ".join(result.design.slices)
-    if result.sequential is not None:
-        return "An early stop leaves too few queries to split."
-    return (
-        f"The queries' metadata holds nothing to split by (looked for: {asked or 'nothing'}); name its keys in "
-        "statistics.slices."
-    )
-
-
-def _examples_note(result: EvalResult) -> str:
-    expected = result.assessment.verdict.expectation
-    return (
-        f"The queries that won and lost most of {expected.metric} at top-k {expected.top_k}: the relevant passage that "
-        "moved furthest, beside the other one that stood highest where the query was worse off."
-    )
-
-
-def _example(one: Example, result: EvalResult, include_texts: bool) -> Mapping[str, Any]:
-    texts = result.texts if include_texts else None
+def _example(one: Example, result: EvalResult, texts: Texts | None) -> Mapping[str, Any]:
     passages = [("Relevant", one.gold)] + ([("Rival", one.rival)] if one.rival else [])
     return {
         "kind": "won" if one.change > 0 else "lost",
         "change": f"{100 * one.change:+.0f}",
         "query_id": one.query_id,
-        "question": texts.queries.get(one.query_id, "") if texts else "",
+        "question": _shown(texts.queries.get(one.query_id, "")) if texts else "",
         "passages": [
             {
                 "title": title,
                 "doc_id": placed.doc_id,
                 "before": _rank(placed.dense_rank, result),
                 "after": _rank(placed.reranked_rank, result),
-                "text": texts.documents.get(placed.doc_id, "") if texts else "",
+                "text": _shown(texts.documents.get(placed.doc_id, "")) if texts else "",
             }
             for title, placed in passages
         ],
     }
+
+
+def _shown(text: str) -> str:
+    """The text, or its beginning and how much there is of it."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST].rstrip()} … (the first {LONGEST} of {len(text)} characters)"
 
 
 def _rank(rank: int | None, result: EvalResult) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evalkit.result import EvalResult
 from evalkit.sinks import details, table
+from evalkit.sinks.escaping import escaped
 from evalkit.sinks.latency_lines import latency_lines
 
 _FLAG = {"met": "✅", "below": "⚠️", "above": "🔎", "invalid": "⛔"}
@@ -28,11 +29,11 @@ class MarkdownSink:
             f"# {_FLAG[verdict.status]} {verdict.status}: {verdict.delta_points:+.1f} points of {expected.metric} "
             f"at top-k {expected.top_k}",
             "",
-            verdict.reason,
+            escaped(verdict.reason),
             "",
-            *(f"- {advice}" for advice in verdict.advice),
+            *(f"- {escaped(advice)}" for advice in verdict.advice),
             *[""][: len(verdict.advice)],
-            f"Dataset {table.subject_line(result)}.",
+            f"Dataset {escaped(table.subject_line(result))}.",
             "",
             *_grid(table.header(result), table.rows(result)),
             "",
@@ -40,7 +41,7 @@ class MarkdownSink:
             f"what a perfect reranker of the same candidates would gain on {expected.metric}; captured is the part "
             "of it that was gained.",
             "",
-            *(f"- {line}" for line in _facts(result)),
+            *(f"- {escaped(line)}" for line in _facts(result)),
             "",
             *(line for found in details.tables(result) for line in _section(found)),
             "",
@@ -71,4 +72,5 @@ def _section(found: details.Table) -> list[str]:
 
 def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     rule = ["---", *["---:"] * (len(titles) - 1)]
-    return ["| " + " | ".join(row) + " |" for row in (titles, rule, *rows)]
+    cells = [[escaped(cell) for cell in row] for row in (titles, *rows)]
+    return ["| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:])]

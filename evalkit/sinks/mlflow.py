@@ -1,7 +1,7 @@
 """One MLflow run per evaluation, one child per system.
 
 What is sent: numbers, ids, configuration and the finished result folder. Query and document texts
-are in none of them.
+are in none of them. ``tracking`` says what exactly.
 """
 
 from __future__ import annotations
@@ -9,40 +9,40 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
+import shlex
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evalkit import manifest
 from evalkit.checks import boolean
 from evalkit.errors import SinkError
 from evalkit.provenance import without_credentials
 from evalkit.result import EvalResult
-from evalkit.sinks.html import REPORT, TEXTS, page
-from evalkit.sinks.table import model_name
-from evalkit.types import Metric, System
+from evalkit.sinks.tracking import files, sheets, views
+from evalkit.sinks.tracking.sheets import Sheet
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric as LoggedMetric
+    from mlflow.entities import DatasetInput
 
-BATCH = 100
-"""Parameters that MLflow takes in one call."""
+DEFAULT_URI, DEFAULT_EXPERIMENT = "sqlite:///reports/mlflow.db", "evalkit"
+"""What ``conf/sinks/default.yaml`` names where nothing else does."""
 
-LONGEST_VALUE = 500
-"""Characters of a parameter that every MLflow store keeps."""
+METRICS, PARAMS = 500, 100
+"""So many of each does MLflow take in one call."""
+
+_LOG = logging.getLogger("evalkit.mlflow")
 
 
 class MlflowSink:
-    """Logs a finished result to a tracking server or a local SQLite file.
+    """Logs a finished result to a tracking server or a local SQLite file, once.
 
     Args:
         tracking_uri: Any MLflow tracking URI; ``sqlite:///...`` needs no server.
-        artifact_location: Where a new experiment keeps artifacts; None leaves it to the server.
+        artifact_location: Where a new experiment keeps artifacts, unless a server decides; None leaves it to MLflow.
         experiment: Name of the experiment.
         include_texts: Send the report as it is; otherwise a copy without the texts of queries and documents.
     """
@@ -59,157 +59,142 @@ class MlflowSink:
         self._experiment = experiment
 
     def write(self, result: EvalResult, folder: Path) -> None:
-        """Create the parent and its children, and upload the folder to the parent.
+        """Create the parent and its children, and upload the folder to the parent; say where it is.
 
         Raises:
             SinkError: MLflow refused or could not be reached; the folder is complete.
         """
-        # MLflow counts its use and sends the counts home unless told otherwise before its import.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # A request that fails is repeated for minutes by default; a person is waiting.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        prepare()
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        # It warns of each repeated request with the whole URL, whatever that holds.
-        logging.getLogger("urllib3").setLevel(logging.ERROR)
         try:
             self._create_database_folder()
             client = MlflowClient(tracking_uri=self._uri)
-            self._log(client, self._experiment_id(client), result, folder)
+            experiment = self._experiment_id(client, result)
+            earlier = _finished(client, experiment, result)
+            if earlier is None:
+                self._log(client, experiment, result, folder)
         # ImportError: the driver of a database is missing.
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             raise SinkError(
                 f"MLflow at {without_credentials(self._uri)} did not take the result: {_first_line(error)}. The "
-                f"result is complete in {folder}; start the server, or set sinks.mlflow=null"
+                f"result is complete in {folder}; once that is mended, send it with: evalkit report --to mlflow "
+                f"{folder}. To go without MLflow, set sinks.mlflow=null"
             ) from error
+        if earlier is None:
+            _LOG.info("logged, see: %s", self._place(experiment))
+        else:
+            where = self._place(experiment)
+            _LOG.info("nothing was sent, as %s is there already, as run %s: %s", result.run_id, earlier, where)
 
     def _create_database_folder(self) -> None:
         if self._uri.startswith("sqlite:///"):
             Path(self._uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
 
-    def _experiment_id(self, client: MlflowClient) -> str:
+    def _place(self, experiment: str) -> str:
+        """Where to look: an address, or the command that serves the store."""
+        if is_server(self._uri):
+            return views.address(without_credentials(self._uri), experiment)
+        named = {}
+        if self._uri not in (DEFAULT_URI, os.environ.get("MLFLOW_TRACKING_URI")):
+            named["tracking_uri"] = without_credentials(self._uri)
+        if self._experiment != DEFAULT_EXPERIMENT:
+            named["experiment"] = self._experiment
+        return shlex.join(["evalkit", "ui", *(f"sinks.mlflow.{name}={value}" for name, value in named.items())])
+
+    def _experiment_id(self, client: MlflowClient, result: EvalResult) -> str:
+        tags = views.experiment_tags(result)
         found = client.get_experiment_by_name(self._experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        location = None if self._artifacts is None else Path(self._artifacts).absolute().as_uri()
-        # Without this tag the UI opens the view for language-model traces, where runs are out of sight.
-        return str(
-            client.create_experiment(
-                self._experiment, location, tags={"mlflow.experimentKind": "custom_model_development"}
-            )
-        )
+        if found is None:
+            # Only a server knows where it keeps artifacts.
+            local = self._artifacts if not is_server(self._uri) else None
+            location = None if local is None else Path(local).absolute().as_uri()
+            return str(client.create_experiment(self._experiment, location, tags=tags))
+        # A view that a user has changed stays as it is.
+        for name in tags.keys() - found.tags.keys():
+            client.set_experiment_tag(found.experiment_id, name, tags[name])
+        return str(found.experiment_id)
 
     def _log(self, client: MlflowClient, experiment: str, result: EvalResult, folder: Path) -> None:
         started = int(datetime.fromisoformat(result.provenance.created).timestamp() * 1000)
-        parent_id = client.create_run(experiment, started, _parent_tags(result), result.run_id).info.run_id
+        ended = started + int(1000 * sum(result.timings.values()))
+        parent = sheets.evaluation(result)
+        parent_id = _create(client, experiment, parent, started)
         try:
-            self._fill(client, experiment, parent_id, result, folder)
+            _fill(client, parent_id, parent, result)
+            with tempfile.TemporaryDirectory(prefix="evalkit-") as name:
+                scratch = Path(name)
+                found = list(zip(sheets.systems(result), result.assessment.systems, strict=True))
+                for place, (sheet, system) in enumerate(found):
+                    # The newest stands first in the UI, so this keeps the order of the sweep.
+                    begun = started + len(found) - place
+                    child_id = _create(client, experiment, sheet, begun, parent_id)
+                    _fill(client, child_id, sheet, result)
+                    client.log_artifact(child_id, str(files.write_queries(result, [system], scratch)))
+                    client.set_terminated(child_id, end_time=begun)
+                client.log_artifact(parent_id, str(files.write_queries(result, result.assessment.systems, scratch)))
+                if not self._include_texts:
+                    folder = files.without_texts(result, folder, scratch / folder.name)
+                client.log_artifacts(parent_id, str(folder))
         except BaseException:
             client.set_terminated(parent_id, "FAILED")
             raise
-        client.set_terminated(parent_id)
-
-    def _fill(self, client: MlflowClient, experiment: str, parent_id: str, result: EvalResult, folder: Path) -> None:
-        now = int(time.time() * 1000)
-        _log_params(client, parent_id, dict(_flat(result.provenance.config)))
-        client.log_batch(parent_id, metrics=_parent_metrics(result, now))
-        client.log_inputs(parent_id, datasets=[_dataset_input(result)])
-        for system in result.assessment.systems:
-            tags = {**_tags(result), "mlflow.parentRunId": parent_id}
-            child_id = client.create_run(experiment, now, tags, system.name).info.run_id
-            _log_params(client, child_id, _child_params(result, system))
-            client.log_batch(child_id, metrics=_child_metrics(result, system, now))
-            client.set_terminated(child_id)
-        if self._include_texts:
-            client.log_artifacts(parent_id, str(folder))
-            return
-        with tempfile.TemporaryDirectory(prefix="evalkit-") as scratch:
-            client.log_artifacts(parent_id, str(_without_texts(result, folder, Path(scratch) / folder.name)))
+        client.set_terminated(parent_id, end_time=ended)
 
 
-def _without_texts(result: EvalResult, folder: Path, copy: Path) -> Path:
-    """The folder without the texts of queries and documents, under a manifest of its own."""
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(TEXTS, manifest.NAME, REPORT))
-    if (folder / REPORT).exists():
-        (copy / REPORT).write_text(page(result, include_texts=False), encoding="utf-8")
-    manifest.seal(copy)
-    return copy
+def prepare() -> None:
+    """Import MLflow, having settled what it reads when it is imported, where the user has not."""
+    # It counts its use and sends the counts home unless told otherwise.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # A request that fails is repeated for minutes by default; a person is waiting.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    import_module("mlflow")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # It warns of each repeated request with the whole URL, whatever that holds.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
-def metric_name(metric: Metric) -> str:
-    """The metric under a name that MLflow allows: ``recall_at_5`` for ``recall@5``."""
-    return str(metric).replace("@", "_at_")
+def is_server(tracking_uri: str) -> bool:
+    """Whether a server answers at the URI; otherwise it names a store."""
+    return tracking_uri.startswith(("http://", "https://"))
 
 
-def _tags(result: EvalResult) -> dict[str, str]:
-    return {
-        "verdict": result.assessment.verdict.status,
-        "conclusive": str(result.assessment.verdict.conclusive).lower(),
-        "status": result.assessment.status,
-        "dataset": result.dataset.name,
-        "dataset_digest": result.dataset.digest,
-        **_models(result),
-    }
+def _finished(client: MlflowClient, experiment: str, result: EvalResult) -> str | None:
+    """The run that holds this result already; one that broke off is deleted, as MLflow's UI would, and not counted."""
+    of_this = f"tags.{sheets.RESULT_ID} = '{result.run_id}'"
+    earlier = list(client.search_runs([experiment], of_this))
+    for run in earlier:
+        if run.data.tags["kind"] == sheets.EVALUATION and run.info.status == "FINISHED":
+            return str(run.info.run_id)
+    for run in earlier:
+        client.delete_run(run.info.run_id)
+    return None
 
 
-def _parent_tags(result: EvalResult) -> dict[str, str]:
-    return {
-        **_tags(result),
-        "mlflow.note.content": f"**{result.assessment.verdict.status}**: {result.assessment.verdict.reason}",
-    }
+def _create(client: MlflowClient, experiment: str, sheet: Sheet, started: int, parent_id: str | None = None) -> str:
+    tags = {**sheet.tags, **files.TABLES} | ({} if parent_id is None else {"mlflow.parentRunId": parent_id})
+    return str(client.create_run(experiment, started, tags, sheet.name).info.run_id)
 
 
-def _child_params(result: EvalResult, system: System) -> dict[str, Any]:
-    return {**_models(result), "system": system.name, "top_k": system.top_k or 0}
+def _fill(client: MlflowClient, run_id: str, sheet: Sheet, result: EvalResult) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, value, now, step) for name, value, step in sheet.points]
+    params = [Param(name, value) for name, value in sheet.params.items()]
+    for call in range(max(-(-len(metrics) // METRICS), -(-len(params) // PARAMS))):
+        client.log_batch(
+            run_id,
+            metrics=metrics[call * METRICS : (call + 1) * METRICS],
+            params=params[call * PARAMS : (call + 1) * PARAMS],
+        )
+    client.log_inputs(run_id, datasets=[_dataset_input(result)])
 
 
-def _models(result: EvalResult) -> dict[str, str]:
-    return {role: model_name(values) for role, values in result.provenance.fingerprints.items()}
-
-
-def _parent_metrics(result: EvalResult, now: int) -> list[LoggedMetric]:
-    """Means and gains with their intervals over top-k (as the step), and the gain that was judged."""
-    from mlflow.entities import Metric as LoggedMetric
-
-    logged = []
-    for found in result.assessment.comparisons:
-        name = metric_name(found.metric)
-        for suffix, value in (
-            ("", found.candidate_mean),
-            ("_delta_points", found.delta_points),
-            ("_headroom_points", found.headroom_points),
-            ("_ci_low", found.ci_low),
-            ("_ci_high", found.ci_high),
-            ("_p_value", found.p_adjusted),
-        ):
-            if value is not None:
-                logged.append(LoggedMetric(name + suffix, value, now, found.top_k))
-    verdict = result.assessment.verdict
-    gain = (("", verdict.delta_points), ("_ci_low", verdict.ci_low), ("_ci_high", verdict.ci_high))
-    return [*logged, *(LoggedMetric(f"gain_points{suffix}", value, now, 0) for suffix, value in gain)]
-
-
-def _child_metrics(result: EvalResult, system: System, now: int) -> list[LoggedMetric]:
-    from mlflow.entities import Metric as LoggedMetric
-
-    logged = [
-        LoggedMetric(metric_name(metric), value, now, 0)
-        for metric, value in result.assessment.metrics[system.name].items()
-    ]
-    gains = {
-        found.metric: found.delta_points for found in result.assessment.comparisons if found.candidate == system.name
-    }
-    logged += [
-        LoggedMetric(f"{metric_name(metric)}_delta_points", gains.get(metric, 0.0), now, 0)
-        for metric in result.assessment.metrics[system.name]
-    ]
-    return [*logged, LoggedMetric("judged_at_5", result.assessment.judged[system.name], now, 0)]
-
-
-def _dataset_input(result: EvalResult) -> Any:
+def _dataset_input(result: EvalResult) -> DatasetInput:
     from mlflow.entities import Dataset, DatasetInput
 
     dataset = result.dataset
@@ -228,22 +213,6 @@ def _dataset_input(result: EvalResult) -> Any:
             profile=json.dumps(counts),
         )
     )
-
-
-def _log_params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> None:
-    from mlflow.entities import Param
-
-    params = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in values.items()]
-    for start in range(0, len(params), BATCH):
-        client.log_batch(run_id, params=params[start : start + BATCH])
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _first_line(error: Exception) -> str:

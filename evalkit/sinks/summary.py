@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from evalkit.result import EvalResult
 from evalkit.rules import Ruling, RulingStatus, gravest
+from evalkit.sinks.escaping import escaped, one_line
 
 _SIGNS: Mapping[RulingStatus, str] = {
     "passed": "✅", "warned": "⚠️", "skipped": "⏭️", "inconclusive": "❔", "failed": "❌", "error": "🚫", "invalid": "⛔",
 }  # fmt: skip
 
-_MARKUP = re.compile(r"([\\`*_\[\]<>|~#])")
-
 
 def terminal_lines(rulings: Sequence[Ruling]) -> list[str]:
     """Status, rule and message, aligned."""
-    widths = [max(len(ruling.status) for ruling in rulings), max(len(_one_line(ruling.name)) for ruling in rulings)]
+    widths = [max(len(ruling.status) for ruling in rulings), max(len(one_line(ruling.name)) for ruling in rulings)]
     return [
-        f"{ruling.status:<{widths[0]}}  {_one_line(ruling.name):<{widths[1]}}  {_one_line(ruling.message)}"
+        f"{ruling.status:<{widths[0]}}  {one_line(ruling.name):<{widths[1]}}  {one_line(ruling.message)}"
         for ruling in rulings
     ]
 
@@ -29,25 +27,16 @@ def markdown(rulings: Sequence[Ruling], result: EvalResult, exit_code: int) -> s
     outcome = gravest(rulings)
     dataset = result.dataset
     lines = [
-        f"### {_SIGNS[outcome]} evalkit gate: {outcome}, {_plain(dataset.name)}",
+        f"### {_SIGNS[outcome]} evalkit gate: {outcome}, {escaped(dataset.name)}",
         "",
         "| | rule | |",
         "| --- | --- | --- |",
         *(
-            f"| {_SIGNS[ruling.status]} {ruling.status} | {_plain(ruling.name)} | {_plain(ruling.message)} |"
+            f"| {_SIGNS[ruling.status]} {ruling.status} | {escaped(ruling.name)} | {escaped(ruling.message)} |"
             for ruling in rulings
         ),
         "",
-        f"Exit code {exit_code}. Run {_plain(result.run_id)} of {result.provenance.created}: {dataset.n_queries} "
+        f"Exit code {exit_code}. Run {escaped(result.run_id)} of {result.provenance.created}: {dataset.n_queries} "
         f"queries, {dataset.n_documents} documents, digest {dataset.digest[:12]}.",
     ]
     return "\n".join(lines) + "\n\n"
-
-
-def _plain(text: str) -> str:
-    """One line in which nothing counts as markup."""
-    return _MARKUP.sub(r"\\\1", _one_line(text))
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

@@ -142,39 +142,53 @@ def work_line(result: EvalResult) -> str:
 
 def sure_lines(result: EvalResult) -> list[str]:
     """How sure the verdict is, where a larger top-k stops to pay, and how a sequential run ended."""
-    decision, knee, sequential = result.assessment.decision, result.assessment.knee, result.sequential
-    grouped = f" in {decision.n_units} families" if decision.n_units < decision.n_queries else ""
-    lines = []
-    if decision.detectable_points is not None and decision.attainable_p is not None:
-        unresolvable = (
-            f" Unresolvable: no outcome of these labels could reach p = 0.05 (at best {decision.attainable_p:.2g})."
-            if decision.attainable_p > SIGNIFICANT
-            else ""
-        )
-        lines.append(
-            f"{decision.n_queries} queries{grouped}: a change is known to about {decision.half_width_points:.1f} "
-            f"points either way; effects under {decision.detectable_points:.1f} points will usually be missed."
-            f"{unresolvable}"
-        )
+    knee = result.assessment.knee
+    lines = size_lines(result)
     if len(result.design.top_ks) > 1:
         most = "" if knee.ninety_percent is None else f", {knee.ninety_percent} the smallest with 90 % of it"
         lines.append(
             f"depth: {knee.within_noise} is the smallest top-k whose gain is within noise of the best, which is that "
             f"of {knee.best_top_k}{most}"
         )
-    if sequential is not None:
-        ended = (
-            "the queries ran out before the edge was decided"
-            if sequential.side is None
-            else f"it was decided that the gain lies {sequential.side} {result.design.expectation.min_points:g} points"
-        )
-        saved = 100 * (1 - sequential.spent_pairs / sequential.total_pairs)
-        lines.append(
-            f"stopped early: {ended}, after {sequential.spent_queries} of {sequential.total_queries} queries and "
-            f"{sequential.spent_pairs} of {sequential.total_pairs} pairs ({saved:.0f} % saved); the same command "
-            "without sweep.sequential=true goes on from there"
-        )
-    return lines
+    return [*lines, *stop_lines(result)]
+
+
+def size_lines(result: EvalResult) -> list[str]:
+    """What so many queries can tell; nothing after an early stop."""
+    decision = result.assessment.decision
+    if decision.detectable_points is None or decision.attainable_p is None:
+        return []
+    grouped = f" in {decision.n_units} families" if decision.n_units < decision.n_queries else ""
+    unresolvable = (
+        f" Unresolvable: no outcome of these labels could reach p = 0.05 (at best {decision.attainable_p:.2g})."
+        if decision.attainable_p > SIGNIFICANT
+        else ""
+    )
+    return [
+        f"{decision.n_queries} queries{grouped}: a change is known to about {decision.half_width_points:.1f} "
+        f"points either way; effects under {decision.detectable_points:.1f} points will usually be missed."
+        f"{unresolvable}"
+    ]
+
+
+def stop_lines(result: EvalResult) -> list[str]:
+    """How a sequential run ended; nothing for a full one."""
+    sequential = result.sequential
+    if sequential is None:
+        return []
+    edge = f"{result.design.expectation.min_points:g} points"
+    if sequential.side is None:
+        return [
+            f"sequential run: all {sequential.total_queries} queries were scored, and on which side of {edge} the gain "
+            "lies is not decided; no pair was saved"
+        ]
+    saved = 100 * (1 - sequential.spent_pairs / sequential.total_pairs)
+    return [
+        f"stopped early: it was decided that the gain lies {sequential.side} {edge}, after "
+        f"{sequential.spent_queries} of {sequential.total_queries} queries and {sequential.spent_pairs} of "
+        f"{sequential.total_pairs} pairs ({saved:.0f} % saved); the same command without sweep.sequential=true goes "
+        "on from there"
+    ]
 
 
 def control_line(result: EvalResult) -> str:

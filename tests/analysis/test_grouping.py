@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.analysis.grouping import FamilyRule, attributes_of
+from evalkit.analysis.grouping import FamilyRule, attributes_of, unknown_keys
 from evalkit.errors import ConfigError
 from evalkit.types import Query
 
@@ -88,3 +88,12 @@ def test_an_empty_family_is_none() -> None:
     """Queries whose family was left empty would otherwise be tied to one another."""
     queries = [Query("a", "?", {"family": ""}), Query("b", "?", {"family": ""}), Query("c", "?", {"family": "x"})]
     assert FamilyRule("family").families(queries) == {"c": "x"}
+
+
+def test_a_key_that_no_query_has_is_named_unless_it_is_customary() -> None:
+    queries = [Query("a", "?", {"lang": "de"})]
+    assert unknown_keys(queries, FamilyRule("famly"), ["lang", "kind", "lnag"]) == [
+        "statistics.family names 'famly', which no query has",
+        "statistics.slices names 'lnag', which no query has",
+    ]
+    assert unknown_keys(queries, FamilyRule("family"), ["lang", "kind"]) == []

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from evalkit.analysis.intervals import paired_intervals
-from evalkit.analysis.power import detectable_drop, detectable_effect, queries_needed, standard_error
+from evalkit.analysis.power import (
+    ONE_SIDED_FEWEST,
+    TWO_SIDED_FEWEST,
+    detectable_drop,
+    detectable_effect,
+    queries_needed,
+    standard_error,
+)
 from evalkit.analysis.significance import drop_p_values, gain_p_values
 from evalkit.analysis.units import Units
 from tests.benchmarks.coverage import WORLDS
@@ -23,8 +30,27 @@ def test_the_standard_error_by_hand() -> None:
     """1, 0, 0, -1: mean 0, squares 2 x 4/3 = 2.6667, pseudo-units 1.95996**2 = 3.8415; sqrt(6.5081) / 4 = 0.63778."""
     values = np.array([[1.0], [0.0], [0.0], [-1.0]])
     assert standard_error(values, alone(4))[0] == pytest.approx(0.63778, abs=1e-5)
-    assert detectable_effect(values, alone(4))[0] == pytest.approx((1.95996 + 0.84162) * 0.63778, abs=1e-4)
-    assert detectable_drop(values, alone(4))[0] == pytest.approx((1.64485 + 0.84162) * 0.63778, abs=1e-4)
+
+
+def test_the_detectable_change_by_hand() -> None:
+    """24 of 200 differ, twelve each way: 24 x 200/199 = 24.1206, and 1.9207: sqrt(26.0413) / 200 = 0.025515."""
+    values = np.array([[1.0]] * 12 + [[-1.0]] * 12 + [[0.0]] * 176)
+    assert detectable_effect(values, alone(200))[0] == pytest.approx((1.95996 + 0.84162) * 0.025515, abs=1e-5)
+    assert detectable_drop(values, alone(200))[0] == pytest.approx((1.64485 + 0.84162) * 0.025515, abs=1e-5)
+
+
+def test_nothing_is_detectable_before_enough_units_differ() -> None:
+    """A two-sided sign-flip test needs 6, a one-sided one 5; so many differ four times out of five at these means."""
+    assert stats.poisson.sf(5, TWO_SIDED_FEWEST) == pytest.approx(0.8, abs=1e-4)
+    assert stats.poisson.sf(4, ONE_SIDED_FEWEST) == pytest.approx(0.8, abs=1e-3)
+    nothing = np.zeros((300, 1))
+    assert detectable_effect(nothing, alone(300))[0] == pytest.approx(7.906 / 300)
+    assert detectable_drop(nothing, alone(300))[0] == pytest.approx(6.721 / 300)
+    assert detectable_drop(nothing, alone(300), 0.5)[0] == pytest.approx(2.48647 * 1.95996 / 300, rel=1e-4)
+
+
+def test_no_change_above_100_points_is_spoken_of() -> None:
+    assert detectable_effect(np.array([[1.0], [-1.0]]), alone(2))[0] == 1.0
 
 
 def test_among_more_than_a_few_differences_half_a_pseudo_unit_counts() -> None:

@@ -111,9 +111,12 @@ def test_a_gain_may_turn_round_by_two_whole_steps() -> None:
 
 
 def test_a_pass_says_which_drop_would_have_been_found() -> None:
-    """Nothing differs: (1.64485 + 0.84162) x 1.95996 / 100 is 4.87 points; beyond 10 more, 10 + 0.84162 x 1.96."""
+    """Nothing differs: five of 100 have to drop, which a drop of 6.72 gives four times out of five.
+
+    Beyond 10 more it is 10 + 0.84162 x 1.96.
+    """
     values = [1.0, 0.0] * 50
-    assert "about 4.9 points would have been found" in regression(kept(values), kept(values), ANY).message
+    assert "about 6.7 points would have been found" in regression(kept(values), kept(values), ANY).message
     beyond = regression(kept(values), kept(values), Rules(tolerance_points=10.0))
     assert "about 11.6 points would have been found" in beyond.message
 
@@ -125,7 +128,7 @@ def test_a_pass_says_it_of_both_where_dense_changed_too() -> None:
     """
     values = [1.0, 0.0] * 50
     found = regression(kept(values, [1.0] + [0.5] * 99), kept(values), ANY)
-    assert "about 4.9 and 9.8 points would have been found" in found.message
+    assert "about 6.7 and 9.8 points would have been found" in found.message
 
 
 # --- what cannot be compared ---------------------------------------------------------------------------
@@ -228,7 +231,7 @@ def test_nothing_is_kept_of_an_invalid_result_or_one_that_stopped_early() -> Non
     failed = (Control("labels", "failed", "no better than chance"),)
     with pytest.raises(ConfigError, match="is invalid, so that nothing can be held against it"):
         Baseline.of(replace(result, assessment=replace(result.assessment, controls=failed)), expectation)
-    with pytest.raises(ConfigError, match="stopped early, and its estimates are biased"):
+    with pytest.raises(ConfigError, match="a sequential run, whose estimates are biased where it stops early"):
         Baseline.of(stopped(result), expectation)
 
 

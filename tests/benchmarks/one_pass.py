@@ -13,7 +13,8 @@ import sys
 import time
 from dataclasses import replace
 
-from evalkit.config import build_plan, compose_config
+from evalkit.composition import compose_config
+from evalkit.config import build_plan
 from evalkit.pipeline import evaluate
 from evalkit.testing import DictCache
 

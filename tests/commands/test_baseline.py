@@ -99,7 +99,7 @@ def test_a_run_that_stopped_early_has_no_baseline(good: EvalResult, capsys: pyte
     assert rows(capsys.readouterr().out) == {"self-checks": "passed", "expectation": "passed", "baseline": "error"}
     assert main(["gate", AT, "gate.baseline=null", "--expectation", "fail"]) == 0
     assert main(["baseline", AT]) == 2
-    assert "stopped early, and its estimates are biased for it; go on to a full result" in capsys.readouterr().err
+    assert "a sequential run, whose estimates are biased where it stops early; go on to a" in capsys.readouterr().err
 
 
 def test_an_invalid_result_becomes_no_baseline(good: EvalResult, capsys: pytest.CaptureFixture[str]) -> None:

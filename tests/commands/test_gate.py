@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,7 +16,7 @@ from evalkit import manifest
 from evalkit.cli import main
 from evalkit.result import EvalResult
 from tests.hits import hits, invalid, result_by
-from tests.results import edit, stored
+from tests.results import edit, edit_table, stored
 
 AT = "reports_dir=reports"
 
@@ -135,7 +136,7 @@ def test_flags_count_before_conf_and_conf_before_the_result(worse: EvalResult) -
     [
         (["--min-points", "2"], "+2 or more"),
         (["gate.min_points=2"], "+2 or more"),
-        (["--min-points", "2", "gate.max_points=9"], "+2 or more"),
+        (["--min-points", "2", "gate.max_points=9"], "+2 to +9"),
         (["--max-points", "30"], "+12 to +30"),
         (["gate.min_points=2", "--max-points", "9"], "+2 to +9"),
         (["--min-points", "-3", "--max-points", "9"], "-3 to +9"),
@@ -258,8 +259,7 @@ def test_a_summary_that_cannot_be_written_is_one_message(
     put(good)
     assert main(["gate", AT, "gate.floors={recall@5:0.9}"]) == 2
     shown = capsys.readouterr()
-    assert shown.err == f"evalkit: cannot write to {home}: Is a directory; the gate ended with 3\n"
-    assert "FAILED  exit code 3" in shown.out
+    assert f"cannot write to {home}: Is a directory; the gate ended with 3. floor recall@5: " in shown.err
 
 
 def test_no_query_is_named_anywhere(
@@ -287,3 +287,48 @@ def test_the_help_of_gate_opens_at_once() -> None:
         seconds.append(time.perf_counter() - started)
     assert b"--min-points" in done.stdout
     assert min(seconds) < 0.5
+
+
+@pytest.mark.usefixtures("home")
+def test_a_result_that_was_measured_again_is_held_with_a_notice(
+    good: EvalResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its expectation was chosen when the gain was known."""
+    again = replace(good, provenance=replace(good.provenance, derived_from="20260101-000000-aaaaaa"))
+    assert main(["gate", str(put(again)), AT, "gate.baseline=null"]) == 0
+    shown = capsys.readouterr().out
+    assert "warned" in shown
+    assert "Measured again from 20260101-000000-aaaaaa after its run" in shown
+
+
+def test_a_refusal_leaves_no_earlier_verdict_behind(good: EvalResult, home: Path) -> None:
+    put(good)
+    assert main(["gate", AT, "gate.baseline=null"]) == 0
+    junit = next(home.rglob("junit.xml"))
+    edit_table(junit.parent, "per_query.parquet", lambda table: table.assign(value=1.0), seal=False)
+    assert main(["gate", AT, "gate.baseline=null"]) == 5
+    assert not junit.exists()
+
+
+def test_a_reader_that_goes_away_does_not_cost_the_file(
+    good: EvalResult, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    put(good)
+    monkeypatch.setattr("builtins.print", gone)
+    with pytest.raises(ZeroDivisionError):
+        main(["gate", AT, "gate.baseline=null"])
+    assert len(list(home.rglob("junit.xml"))) == 1
+
+
+@pytest.mark.parametrize("secret", ["+x.api_key=hunter2", "+x.url=https://bob:hunter2@host/"])
+def test_a_secret_in_an_override_is_never_repeated(
+    good: EvalResult, home: Path, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    put(good)
+    assert main(["gate", AT, secret]) == 2
+    shown = capsys.readouterr()
+    assert "found +x." in shown.err
+    assert "hunter2" not in shown.out + shown.err + next(home.rglob("junit.xml")).read_text()

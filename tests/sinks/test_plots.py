@@ -307,7 +307,7 @@ def test_an_svg_can_stand_in_a_page(result: EvalResult) -> None:
         text = as_svg(figure)
         root = ElementTree.fromstring(text)  # noqa: S314 - our own
         assert text.startswith("<svg ")
-        assert root.get("viewBox") == f"0 0 400 {figure.get_figheight() * 72:g}"
+        assert root.get("viewBox") == f"0 0 360 {figure.get_figheight() * 72:g}"
         assert not {"width", "height"} & root.attrib.keys()
         assert "currentColor" in text
         assert "#010203" not in text
@@ -355,7 +355,7 @@ def test_the_sink_writes_every_plot_twice(result: EvalResult, tmp_path: Path) ->
     from PIL import Image
 
     with Image.open(plots / "sweep.png") as image:
-        assert image.width == 400 / 72 * 150 // 1
+        assert image.width == 360 / 72 * 150
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 

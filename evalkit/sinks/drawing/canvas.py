@@ -24,7 +24,7 @@ BLUE, GREEN, ORANGE, SKY, VERMILLION = "#0072B2", "#009E73", "#E69F00", "#56B4E9
 INK = "#010203"
 """Text, axes and outlines. No other colour equals it, so that ``as_svg`` can put the page's own colour in its place."""
 
-WIDTH = 400
+WIDTH = 360
 TITLE, TEXT, SMALL = 11, 10, 9
 
 _WIDEST_RATIO = 10
