@@ -10,9 +10,10 @@ from pathlib import Path
 
 from evalkit.commands.words import split
 from evalkit.composition import compose_config
+from evalkit.config import build_sinks
 from evalkit.errors import ConfigError, SinkError
 from evalkit.provenance import without_credentials
-from evalkit.sinks.mlflow import is_server, prepare
+from evalkit.sinks.mlflow import MlflowSink, is_server, prepare
 from evalkit.sinks.tracking.views import address
 
 HOST = "127.0.0.1"
@@ -28,9 +29,8 @@ def run(arguments: Namespace) -> int:
         ConfigError: There is no such store or experiment yet, or the port is taken.
         SinkError: The store cannot be read.
     """
-    uri, experiment = _store(arguments.words)
-    prepare()
-    found = _experiment_id(uri, experiment)
+    sink = _store(arguments.words)
+    uri, found = sink.tracking_uri, _experiment_id(sink.tracking_uri, sink.experiment)
     if is_server(uri):
         print(f"mlflow  {address(without_credentials(uri), found)}")
         return 0
@@ -50,15 +50,14 @@ def _serve(uri: str, port: int) -> None:
     os.execve(sys.executable, [sys.executable, *words], variables)  # noqa: S606 - a fixed program, and no shell
 
 
-def _store(words: list[str]) -> tuple[str, str]:
-    """The configured tracking URI, and the name of the experiment."""
+def _store(words: list[str]) -> MlflowSink:
     named, overrides = split(words)
     if named is not None:
         raise ConfigError(f"evalkit ui shows every result that was logged; found {named}, expected overrides only")
-    sink = (compose_config(overrides).sinks or {}).get("mlflow")
-    if not sink:
-        raise ConfigError("sinks.mlflow is null, so nothing is logged to MLflow; leave that override out")
-    return str(sink.tracking_uri), str(sink.experiment)
+    sink = build_sinks(compose_config(overrides)).get("mlflow")
+    if not isinstance(sink, MlflowSink):
+        raise ConfigError("sinks.mlflow is switched off, so nothing is logged to MLflow; leave that override out")
+    return sink
 
 
 def _experiment_id(uri: str, experiment: str) -> str:
@@ -68,6 +67,7 @@ def _experiment_id(uri: str, experiment: str) -> str:
             f"no result was logged to MLflow yet: there is no {file}. evalkit run makes it; if your results are "
             "elsewhere, pass reports_dir=..., or set MLFLOW_TRACKING_URI"
         )
+    prepare()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.checks import boolean
+from evalkit.checks import boolean, text
 from evalkit.errors import SinkError
 from evalkit.provenance import without_credentials
 from evalkit.result import EvalResult
@@ -53,10 +53,13 @@ class MlflowSink:
         self, tracking_uri: str, artifact_location: str | None, experiment: str, include_texts: bool = False
     ) -> None:
         boolean("sinks.mlflow.include_texts", include_texts)
+        text("sinks.mlflow.tracking_uri", tracking_uri)
+        text("sinks.mlflow.artifact_location", artifact_location, or_null=True)
+        text("sinks.mlflow.experiment", experiment)
+        self.tracking_uri = tracking_uri
+        self.experiment = experiment
         self._include_texts = include_texts
-        self._uri = tracking_uri
         self._artifacts = artifact_location
-        self._experiment = experiment
 
     def write(self, result: EvalResult, folder: Path) -> None:
         """Create the parent and its children, and upload the folder to the parent; say where it is.
@@ -71,7 +74,7 @@ class MlflowSink:
 
         try:
             self._create_database_folder()
-            client = MlflowClient(tracking_uri=self._uri)
+            client = MlflowClient(tracking_uri=self.tracking_uri)
             experiment = self._experiment_id(client, result)
             earlier = _finished(client, experiment, result)
             if earlier is None:
@@ -79,8 +82,8 @@ class MlflowSink:
         # ImportError: the driver of a database is missing.
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             raise SinkError(
-                f"MLflow at {without_credentials(self._uri)} did not take the result: {_first_line(error)}. The "
-                f"result is complete in {folder}; once that is mended, send it with: evalkit report --to mlflow "
+                f"MLflow at {without_credentials(self.tracking_uri)} did not take the result: {_first_line(error)}. "
+                f"The result is complete in {folder}; once that is mended, send it with: evalkit report --to mlflow "
                 f"{folder}. To go without MLflow, set sinks.mlflow=null"
             ) from error
         if earlier is None:
@@ -90,28 +93,28 @@ class MlflowSink:
             _LOG.info("nothing was sent, as %s is there already, as run %s: %s", result.run_id, earlier, where)
 
     def _create_database_folder(self) -> None:
-        if self._uri.startswith("sqlite:///"):
-            Path(self._uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        if self.tracking_uri.startswith("sqlite:///"):
+            Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
 
     def _place(self, experiment: str) -> str:
         """Where to look: an address, or the command that serves the store."""
-        if is_server(self._uri):
-            return views.address(without_credentials(self._uri), experiment)
+        if is_server(self.tracking_uri):
+            return views.address(without_credentials(self.tracking_uri), experiment)
         named = {}
-        if self._uri not in (DEFAULT_URI, os.environ.get("MLFLOW_TRACKING_URI")):
-            named["tracking_uri"] = without_credentials(self._uri)
-        if self._experiment != DEFAULT_EXPERIMENT:
-            named["experiment"] = self._experiment
+        if self.tracking_uri not in (DEFAULT_URI, os.environ.get("MLFLOW_TRACKING_URI")):
+            named["tracking_uri"] = without_credentials(self.tracking_uri)
+        if self.experiment != DEFAULT_EXPERIMENT:
+            named["experiment"] = self.experiment
         return shlex.join(["evalkit", "ui", *(f"sinks.mlflow.{name}={value}" for name, value in named.items())])
 
     def _experiment_id(self, client: MlflowClient, result: EvalResult) -> str:
         tags = views.experiment_tags(result)
-        found = client.get_experiment_by_name(self._experiment)
+        found = client.get_experiment_by_name(self.experiment)
         if found is None:
             # Only a server knows where it keeps artifacts.
-            local = self._artifacts if not is_server(self._uri) else None
+            local = self._artifacts if not is_server(self.tracking_uri) else None
             location = None if local is None else Path(local).absolute().as_uri()
-            return str(client.create_experiment(self._experiment, location, tags=tags))
+            return str(client.create_experiment(self.experiment, location, tags=tags))
         # A view that a user has changed stays as it is.
         for name in tags.keys() - found.tags.keys():
             client.set_experiment_tag(found.experiment_id, name, tags[name])
@@ -167,7 +170,7 @@ def _finished(client: MlflowClient, experiment: str, result: EvalResult) -> str 
     of_this = f"tags.{sheets.RESULT_ID} = '{result.run_id}'"
     earlier = list(client.search_runs([experiment], of_this))
     for run in earlier:
-        if run.data.tags["kind"] == sheets.EVALUATION and run.info.status == "FINISHED":
+        if run.data.tags.get("kind") == sheets.EVALUATION and run.info.status == "FINISHED":
             return str(run.info.run_id)
     for run in earlier:
         client.delete_run(run.info.run_id)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as LoggedRun
 
 from evalkit import manifest
 from evalkit.cli import main
@@ -14,6 +16,7 @@ from evalkit.folder import read_result
 from evalkit.record import Sequential
 from evalkit.types import Metric
 from evalkit.verify import verify
+from tests.conftest import NewStore
 from tests.results import edit, edit_table, result_of, stored
 
 
@@ -145,6 +148,77 @@ def test_mlflow_is_told_only_where_it_is_named(folder: Path, tmp_path: Path) -> 
     assert not (tmp_path / "reports" / "mlflow.db").exists()
     assert main(["report", str(folder), "expectation.min_points=4", "sinks.mlflow.experiment=again", reports]) == 0
     assert (tmp_path / "reports" / "mlflow.db").exists()
+
+
+def logged(store: str) -> list[LoggedRun]:
+    """The evaluations in a store."""
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("evalkit")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], "tags.kind = 'evaluation'"))
+
+
+def test_a_stored_result_is_sent_as_it_is(folder: Path, tmp_path: Path, new_store: NewStore) -> None:
+    """Nothing is drawn in the folder, not even what is missing."""
+    store = new_store(tmp_path / "reports")
+    (folder / "report.md").unlink()
+    before = contents(folder)
+    assert main(["report", "--to", "mlflow", str(folder), f"reports_dir={tmp_path / 'reports'}"]) == 0
+    (run,) = logged(store)
+    assert run.data.tags["result_id"] == folder.name
+    assert run.data.metrics["gain_points"] == pytest.approx(
+        read_result(folder).assessment.decision.delta_points, abs=0.005
+    )
+    assert contents(folder) == before
+    assert siblings(folder) == []
+
+
+def test_a_result_is_sent_once(
+    folder: Path, tmp_path: Path, new_store: NewStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The newest one, where none is named."""
+    store = new_store(tmp_path / "reports")
+    for _ in range(2):
+        assert main(["report", f"reports_dir={tmp_path / 'reports'}", "--to=mlflow"]) == 0
+    (run,) = logged(store)
+    assert f"nothing was sent, as {folder.name} is there already, as run {run.info.run_id}" in caplog.messages[-1]
+
+
+def test_a_result_that_could_not_be_sent_is_sent_later(
+    folder: Path, tmp_path: Path, new_store: NewStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the command that the first message names."""
+    place = f"reports_dir={tmp_path / 'reports'}"
+    away = "sinks.mlflow.tracking_uri=http://127.0.0.1:9"
+    assert main(["report", "--to", "mlflow", str(folder), place, away]) == 2
+    message = capsys.readouterr().err
+    assert f"The result is complete in {folder}" in message
+    command = message.partition("evalkit report --to mlflow ")[2].partition(". ")[0]
+    assert command == str(folder)
+    store = new_store(tmp_path / "reports")
+    assert main(["report", "--to", "mlflow", command, place]) == 0
+    assert len(logged(store)) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("expectation.min_points=3", "--to mlflow sends a result as it is; found expectation.min_points=3. Measure it"),
+        ("sinks.mlflow=null", "sinks.mlflow is null, so there is no place to send the result to"),
+    ],
+)
+def test_what_cannot_be_sent_is_said(folder: Path, word: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--to", "mlflow", str(folder), word]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert siblings(folder) == []
+
+
+def test_what_was_changed_is_not_sent(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit_table(folder, "candidates.parquet", lambda table: table.assign(stage1_score=0.0), seal=False)
+    assert main(["report", "--to", "mlflow", str(folder)]) == 5
+    assert "candidates.parquet was changed after the run" in capsys.readouterr().err
 
 
 REFUSED = {

@@ -143,7 +143,7 @@ def test_models_are_named_by_what_stands_behind_the_last_slash(
     assert {role: parent.data.params[role] for role in expected} == expected
 
 
-def test_parameters_are_what_evaluations_differ_in(client: MlflowClient, result: EvalResult) -> None:
+def test_parameters_are_what_evaluations_differ_in(client: MlflowClient) -> None:
     """Models, what was judged, and what the command line changed, but for places; the rest is in result.json."""
     parent, children = runs(client)
     assert parent.data.params == {
@@ -161,6 +161,22 @@ def test_parameters_are_what_evaluations_differ_in(client: MlflowClient, result:
     }
     assert sorted(int(child.data.params["top_k"]) for child in children) == [0, 6, 10]
     assert {frozenset(child.data.params) for child in children} == {frozenset({"top_k"})}
+
+
+def test_what_mlflow_does_not_take_at_once_is_sent_in_parts(
+    client: MlflowClient,
+    result: EvalResult,
+    folder: Path,
+    tmp_path: Path,
+    new_store: NewStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evalkit.sinks.mlflow.METRICS", 7)
+    monkeypatch.setattr("evalkit.sinks.mlflow.PARAMS", 2)
+    uri = new_store(tmp_path)
+    MlflowSink(uri, str(tmp_path / "artifacts"), "trial").write(result, folder)
+    whole, parts = runs(client)[0], runs(MlflowClient(uri))[0]
+    assert (parts.data.params, parts.data.metrics) == (whole.data.params, whole.data.metrics)
 
 
 def test_the_data_set_is_an_input_of_every_run(client: MlflowClient, result: EvalResult) -> None:

@@ -13,18 +13,23 @@ documents keep their order, so that the systems rank
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as LoggedRun
 
+from evalkit import manifest
 from evalkit.analysis.assess import assess
 from evalkit.analysis.metrics import parse_metrics
-from evalkit.record import Provenance
+from evalkit.record import Latency, Provenance, StageTwoLatency
 from evalkit.result import EvalResult, Evidence, Subject
 from evalkit.sinks.mlflow import MlflowSink
+from evalkit.sinks.tracking.sheets import evaluation, systems
 from evalkit.types import Candidate
 from tests.analysis.evidence import RECALL, design_of, scoring_of
+from tests.conftest import NewStore
+from tests.hits import stopped
 
 METRICS = parse_metrics(["recall@5", "mrr@10", "ndcg@10"])
 TOP_KS = (1, 6, 10)
@@ -66,13 +71,12 @@ GAINS = {
         10: 50 * (gain(2) - gain(6) + (gain(10) - gain(9)) / IDEAL),
     },
 }
-HEADROOMS = {
-    # Within 6, d6 can come first for "one", and d1 is first for "two"; within 10, d9 can follow d1.
-    "recall_at_5": {1: 0.0, 6: 50.0, 10: 75.0},
-    "mrr_at_10": {1: 0.0, 6: 500 / 12, 10: 500 / 12},
-    "ndcg_at_10": {1: 0.0, 6: 50 * (1 - gain(6)), 10: 50 * (1 - gain(6) + 1 - (gain(1) + gain(9)) / IDEAL)},
-}
+HEADROOM = {1: 0.0, 6: 50.0, 10: 75.0}
+"""Of recall@5: within 6, d6 can come first for "one", and d1 is first for "two"; within 10, d9 can follow d1."""
 JUDGED = {"dense": 0.1, "rerank@1": 0.1, "rerank@6": 0.1, "rerank@10": 0.2}
+LATENCY = {"dense": (0.0, 0.0), "rerank@1": (5.0, 6.0), "rerank@6": (20.0, 24.0), "rerank@10": (40.0, 47.25)}
+POINTS, SHARE = 0.005, 0.00005
+"""Half of the last decimal that is sent, of points and of fractions."""
 
 
 def ranked(*, first: str, second: str = "", last: str = "") -> tuple[Candidate, ...]:
@@ -92,6 +96,7 @@ def result() -> EvalResult:
     )
     design, scoring = design_of(10, TOP_KS, RECALL, metrics=METRICS), scoring_of(pairs=20)
     subject = Subject("by-hand", "0" * 64, "1" * 64, "2" * 64, n_documents=10, n_queries=2)
+    stage2 = tuple(StageTwoLatency(top_k, *LATENCY[f"rerank@{top_k}"], 100.0, 90.0) for top_k in TOP_KS)
     return EvalResult(
         run_id="20260101-000000-abcdef",
         dataset=subject,
@@ -108,29 +113,39 @@ def result() -> EvalResult:
             fingerprints={role: {"backend": "testing", "model": role} for role in ("embedder", "reranker")},
             config={},
         ),
+        latency=Latency("2026-01-01T00:00:00+00:00", "here", "cpu", 2, 9.5, 12.0, "a store", True, stage2),
     )
 
 
 @pytest.fixture(scope="module")
-def store(result: EvalResult, tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
+def store(result: EvalResult, tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> MlflowClient:
     folder = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{folder}/mlflow.db"
     (folder / "report").mkdir()
+    manifest.seal(folder / "report")
+    uri = new_store(folder)
     MlflowSink(uri, str(folder / "artifacts"), "trial").write(result, folder / "report")
     return MlflowClient(uri)
 
 
 @pytest.fixture(scope="module")
 def logged(store: MlflowClient) -> dict[str, LoggedRun]:
-    """Run name -> run; the parent's name is the result's id."""
+    """System -> run; the evaluation's is ``evaluation``."""
     experiment = store.get_experiment_by_name("trial")
     assert experiment is not None
-    return {run.info.run_name: run for run in store.search_runs([experiment.experiment_id])}
+    found = store.search_runs([experiment.experiment_id])
+    return {run.data.tags.get("system", "evaluation"): run for run in found}
 
 
-@pytest.fixture(scope="module")
-def parent_id(result: EvalResult, logged: dict[str, LoggedRun]) -> str:
-    return str(logged[result.run_id].info.run_id)
+def numbers(result: EvalResult) -> dict[str, dict[str, float]]:
+    """System -> metric -> value, as they would be sent."""
+    return {sheet.name: {name: value for name, value, _ in sheet.points} for sheet in systems(result)}
+
+
+def curve(store: MlflowClient, logged: dict[str, LoggedRun], name: str) -> dict[int, float]:
+    history = store.get_metric_history(logged["evaluation"].info.run_id, f"over_top_k/{name}")
+    points = {point.step: point.value for point in history}
+    assert len(points) == len(history)
+    return points
 
 
 @pytest.mark.parametrize("metric", GAINS)
@@ -139,37 +154,102 @@ def test_a_child_shows_the_gain_of_its_own_top_k_on_every_metric(
     logged: dict[str, LoggedRun], metric: str, top_k: int
 ) -> None:
     shown = logged[f"rerank@{top_k}"].data.metrics
-    assert shown[f"{metric}_delta_points"] == pytest.approx(GAINS[metric][top_k])
+    assert shown[f"{metric}_delta_points"] == pytest.approx(GAINS[metric][top_k], abs=POINTS)
 
 
-def test_dense_gains_nothing_over_itself(logged: dict[str, LoggedRun]) -> None:
+def test_a_child_shows_its_gain_on_the_judged_metric_under_one_name(logged: dict[str, LoggedRun]) -> None:
+    gains = {name: run.data.metrics["gain_points"] for name, run in logged.items()}
+    # The evaluation repeats the top-k that was judged.
+    assert gains == {"dense": 0, "rerank@1": 0, "rerank@6": 25, "rerank@10": 50, "evaluation": 50}
+    relative = {name: run.data.metrics["gain_relative_percent"] for name, run in logged.items()}
+    assert relative == {"dense": 0, "rerank@1": 0, "rerank@6": 100, "rerank@10": 200, "evaluation": 200}
+
+
+def test_dense_gains_nothing_over_itself_for_certain(logged: dict[str, LoggedRun]) -> None:
     shown = logged["dense"].data.metrics
-    assert {metric: shown[f"{metric}_delta_points"] for metric in GAINS} == dict.fromkeys(GAINS, 0.0)
+    zero = [*(f"{metric}_delta_points" for metric in GAINS), "gain_points_low", "gain_points_high", "headroom_points"]
+    assert {name: shown[name] for name in zero} == dict.fromkeys(zero, 0.0)
+
+
+def test_the_interval_is_that_of_the_comparison(logged: dict[str, LoggedRun], result: EvalResult) -> None:
+    for name, top_k in (("rerank@6", 6), ("rerank@10", 10), ("evaluation", 10)):
+        found = result.assessment.comparison(RECALL, top_k)
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        shown = logged[name].data.metrics
+        assert (shown["gain_points_low"], shown["gain_points_high"]) == pytest.approx(
+            (found.ci_low, found.ci_high), abs=POINTS
+        )
+        assert shown["p_value"] == pytest.approx(found.p_adjusted, abs=SHARE)
 
 
 @pytest.mark.parametrize("metric", MEANS)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_child_shows_the_mean_of_its_own_system(logged: dict[str, LoggedRun], metric: str, system: str) -> None:
-    assert logged[system].data.metrics[metric] == pytest.approx(MEANS[metric][system])
+    assert logged[system].data.metrics[metric] == pytest.approx(MEANS[metric][system], abs=SHARE)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_child_shows_how_much_of_its_top_5_is_judged(logged: dict[str, LoggedRun], system: str) -> None:
-    assert logged[system].data.metrics["judged_at_5"] == pytest.approx(JUDGED[system])
+def test_a_child_shows_what_it_can_be_plotted_against(logged: dict[str, LoggedRun], system: str) -> None:
+    """Numbers, so that the UI sorts and plots them."""
+    shown = logged[system].data.metrics
+    assert shown["judged_at_5"] == pytest.approx(JUDGED[system])
+    assert shown["top_k"] == int(system.partition("@")[2] or 0)
+    assert logged[system].data.params["top_k"] == str(int(shown["top_k"]))
+    assert (shown["rerank_p50_ms"], shown["rerank_p95_ms"]) == LATENCY[system]
 
 
-@pytest.mark.parametrize("metric", GAINS)
-def test_the_parent_shows_mean_gain_and_headroom_with_top_k_as_the_step(
-    store: MlflowClient, parent_id: str, metric: str
+def test_what_is_plotted_is_there_for_every_system(result: EvalResult) -> None:
+    shared = frozenset.intersection(*map(frozenset, numbers(result).values()))
+    assert {"top_k", "gain_points", "gain_points_low", "gain_points_high", "rerank_p50_ms", "rerank_p95_ms"} <= shared
+    assert set(MEANS) <= shared
+
+
+def test_mlflow_chooses_the_gain_over_top_k_for_its_plots(logged: dict[str, LoggedRun]) -> None:
+    """It takes the parameters that differ, and the first metric by name."""
+    systems_ = [run for name, run in logged.items() if name != "evaluation"]
+    assert {min(run.data.metrics) for run in logged.values()} == {"gain_points"}
+    assert {frozenset(run.data.params) for run in systems_} == {frozenset({"top_k"})}
+
+
+def test_points_for_time_are_gain_by_latency(logged: dict[str, LoggedRun]) -> None:
+    """25 points for 20 ms, 50 for 40 ms."""
+    shown = {name: logged[name].data.metrics["points_per_100_ms"] for name in ("rerank@6", "rerank@10", "evaluation")}
+    assert shown == {"rerank@6": 125, "rerank@10": 125, "evaluation": 125}
+    stage1 = logged["evaluation"].data.metrics
+    assert (stage1["stage1_p50_ms"], stage1["stage1_p95_ms"]) == (9.5, 12.0)
+
+
+@pytest.mark.parametrize("metric", MEANS)
+def test_the_parent_shows_means_with_top_k_as_the_step_from_dense(
+    store: MlflowClient, logged: dict[str, LoggedRun], metric: str
 ) -> None:
-    means = {top_k: MEANS[metric][f"rerank@{top_k}"] for top_k in TOP_KS}
-    for suffix, expected in (("", means), ("_delta_points", GAINS[metric]), ("_headroom_points", HEADROOMS[metric])):
-        history = store.get_metric_history(parent_id, metric + suffix)
-        assert {point.step: point.value for point in history} == pytest.approx(expected), suffix
-        assert len(history) == len(TOP_KS)
+    means = {int(system.partition("@")[2] or 0): MEANS[metric][system] for system in SYSTEMS}
+    assert curve(store, logged, metric) == pytest.approx(means, abs=SHARE)
 
 
-def test_the_parent_shows_the_gain_that_was_judged(store: MlflowClient, parent_id: str) -> None:
-    """recall@5 at top-k 10: from 0.25 to 0.75."""
-    (point,) = store.get_metric_history(parent_id, "gain_points")
-    assert (point.step, point.value) == (0, pytest.approx(50.0))
+def test_the_parent_shows_gain_headroom_and_latency_over_top_k(
+    store: MlflowClient, logged: dict[str, LoggedRun]
+) -> None:
+    assert curve(store, logged, "gain_points") == {0: 0, **GAINS["recall_at_5"]}
+    assert curve(store, logged, "headroom_points") == {0: 0, **HEADROOM}
+    assert curve(store, logged, "rerank_p95_ms") == {0: 0.0, 1: 6.0, 6: 24.0, 10: 47.25}
+    assert curve(store, logged, "gain_points_low").keys() == {0, *TOP_KS}
+
+
+def test_what_was_not_measured_is_not_sent(result: EvalResult) -> None:
+    untimed = numbers(replace(result, latency=None))
+    assert not [name for found in untimed.values() for name in found if name.endswith("_ms")]
+    part = replace(result, latency=replace(result.latency, stage2=result.latency.stage2[:2]))  # type: ignore[type-var,union-attr]
+    assert {name for name, found in numbers(part).items() if "rerank_p50_ms" in found} == set(SYSTEMS) - {"rerank@10"}
+
+
+def test_what_an_early_stop_leaves_unknown_is_not_sent(result: EvalResult) -> None:
+    """Only the interval of the sequence is known, and it is the verdict's."""
+    early = stopped(result)
+    assert not [name for found in numbers(early).values() for name in found if name.endswith(("_low", "_high"))]
+    assert not [name for found in numbers(early).values() if "p_value" in found for name in found]
+    sheet = evaluation(early)
+    sent = {name: value for name, value, step in sheet.points if step == 0 and "/" not in name}
+    assert (sent["gain_points_low"], sent["gain_points_high"]) == (13.0, 40.0)
+    assert sheet.tags["interval"] == "+13.0 to +40.0"
