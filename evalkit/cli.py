@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="two results side by side, paired by query", allow_abbrev=False)
     compare.add_argument("first", metavar="A", help="result folder")
     compare.add_argument("second", metavar="B", help="result folder; what changed from A to B is shown")
+    compare.add_argument(
+        "--html", metavar="FILE", nargs="?", const="compare.html", help="draw them into a page, compare.html by default"
+    )
     return parser
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping
@@ -14,14 +12,13 @@ from typing import Any
 from evalkit.checks import boolean
 from evalkit.exhibits import Example, Texts
 from evalkit.result import EvalResult
-from evalkit.sinks import answers, details, plots, table
+from evalkit.sinks import answers, details, table
 from evalkit.sinks.details import Table
+from evalkit.sinks.rendering import drawn, render
 
 REPORT = "report.html"
 
 TEXTS = "texts.json"
-
-PAGE = Path(__file__).parent / "page"
 
 LONGEST = 4000
 """Characters of a text that are shown; more than a reranker reads, and a page of books could not be opened."""
@@ -87,18 +84,16 @@ def page(result: EvalResult, include_texts: bool) -> str:
         result: What is drawn.
         include_texts: Whether texts of queries and documents are shown, as far as the result holds them.
     """
-    from jinja2 import Environment, FileSystemLoader
-
-    environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     texts = result.texts if include_texts else None
-    script = (PAGE / "report.js").read_text(encoding="utf-8")
     verdict = result.assessment.verdict
-    return environment.get_template("report.html.j2").render(
+    flag, headline = answers.FLAGS[verdict.status], answers.headline(result)
+    return render(
+        "report.html.j2",
+        title=f"{result.dataset.name}: {flag.lower()}, {headline}",
         verdict=verdict,
-        name=result.dataset.name,
-        flag=answers.FLAGS[verdict.status],
+        flag=flag,
         answers={
-            "headline": answers.headline(result),
+            "headline": headline,
             "words": answers.words(result),
             "sure": answers.sure(result),
             "depth": answers.depth(result),
@@ -122,14 +117,8 @@ def page(result: EvalResult, include_texts: bool) -> str:
         notes=table.notes(result),
         commands=_commands(result),
         origin=list(_origin(result)),
-        figures={
-            name: {"svg": plots.as_svg(figure), "alternative": plots.alternative_text(result, name)}
-            for name, figure in plots.figures(result).items()
-        },
+        figures=drawn(result),
         footer=f"Run {result.run_id}, {result.provenance.created}. No text left the machine for it.",
-        style=(PAGE / "report.css").read_text(encoding="utf-8"),
-        script=script,
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 

@@ -10,29 +10,37 @@ from evalkit.contrast import Change, Contrast
 from evalkit.result import EvalResult
 from evalkit.sinks.table import DASH, aligned, interval, p_value, shortened
 
+NOTE = "Points are 100 x (B - A), paired by query, with a 95 % interval; p is Holm-adjusted over the rows of a table."
+
 
 def lines(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
     """What differs, how many queries are paired, then every system and metric, and the gains over dense."""
-    left_out = (
-        f"{found.only_first} in A alone, {found.only_second} in B alone, {found.judged_otherwise} judged otherwise"
-    )
-    families = f", in {found.n_units} families," if found.n_units < found.n_queries else ""
     return [
-        *(_headline(name, result) for name, result in (("A", first), ("B", second))),
+        *(headline(name, result) for name, result in (("A", first), ("B", second))),
         "",
         *_differences(found),
         "",
-        f"{found.n_queries} queries{families} with the same judgments in both; left out: {left_out}",
-        *_cautions(found, first, second),
+        paired(found),
+        *cautions(found, first, second),
         "",
-        *_table(found.values, ""),
-        *(["", "gain over dense, in points", *_table(found.gains, "gain ")] if found.gains else []),
+        *aligned(*changes(found.values, "")),
+        *(["", "gain over dense, in points", *aligned(*changes(found.gains, "gain "))] if found.gains else []),
         "",
-        "Points are 100 x (B - A), paired by query, with a 95 % interval; p is Holm-adjusted over the rows of a table.",
+        NOTE,
     ]
 
 
-def _headline(name: str, result: EvalResult) -> str:
+def paired(found: Contrast) -> str:
+    """How many queries both have, and how many were left out."""
+    families = f", in {found.n_units} families," if found.n_units < found.n_queries else ""
+    return (
+        f"{found.n_queries} queries{families} with the same judgments in both; left out: {found.only_first} in A "
+        f"alone, {found.only_second} in B alone, {found.judged_otherwise} judged otherwise"
+    )
+
+
+def headline(name: str, result: EvalResult) -> str:
+    """Which result that is."""
     origin = result.provenance
     derived = "" if origin.derived_from is None else f", measured again from {origin.derived_from}"
     return f"{name}  {result.dataset.name}/{result.run_id}, {origin.created}{derived}"
@@ -41,7 +49,7 @@ def _headline(name: str, result: EvalResult) -> str:
 def _differences(found: Contrast) -> list[str]:
     if not found.differences:
         return ["nothing differs but the date"]
-    rows = [[one.name, _plain(one.first), _plain(one.second)] for one in found.differences]
+    rows = differences(found)
     widths = [max(len(row[place]) for row in rows) for place in (0, 1)]
     titles = ["what differs", "A", "B"]
     return [
@@ -50,13 +58,19 @@ def _differences(found: Contrast) -> list[str]:
     ]
 
 
+def differences(found: Contrast) -> list[list[str]]:
+    """Rows of (what differs, A, B)."""
+    return [[one.name, _plain(one.first), _plain(one.second)] for one in found.differences]
+
+
 def _plain(value: Any) -> str:
     if value is None:
         return DASH
     return shortened(value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False))
 
 
-def _cautions(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
+def cautions(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
+    """What lowers trust in the comparison."""
     invalid = [name for name, result in (("A", first), ("B", second)) if result.assessment.status == "invalid"]
     cautions = [f"note: {name} is invalid, a self-check failed: no number of it should be quoted" for name in invalid]
     if found.stopped:
@@ -66,7 +80,8 @@ def _cautions(found: Contrast, first: EvalResult, second: EvalResult) -> list[st
     return cautions
 
 
-def _table(changes: Sequence[Change], what: str) -> list[str]:
+def changes(found: Sequence[Change], what: str) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows of what changed; ``what`` stands before A and B, and where it is set, means are in points."""
     titles = ["system", "metric", f"{what}A", f"{what}B", "points", "95 % interval", "p", "W/T/L"]
     rows = [
         [
@@ -78,6 +93,6 @@ def _table(changes: Sequence[Change], what: str) -> list[str]:
             p_value(change.p_adjusted),
             f"{change.wins}/{change.ties}/{change.losses}",
         ]
-        for change in changes
+        for change in found
     ]
-    return aligned(titles, rows)
+    return titles, rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from evalkit.analysis.between import contrast
 from evalkit.result import EvalResult
 from evalkit.sinks.html import REPORT, HtmlSink
+from evalkit.sinks.html_pair import pair_page
 from tests.pages import complete, hostile, sortable
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PAGES: dict[str, Callable[[], EvalResult]] = {"complete": complete, "hostile": hostile, "sortable": sortable}
+RESULTS: dict[str, Callable[[], EvalResult]] = {"complete": complete, "hostile": hostile, "sortable": sortable}
+PAGES = (*RESULTS, "pair")
 
 Page = Callable[..., WebDriver]
 
@@ -41,10 +45,14 @@ def driver() -> Iterator[WebDriver]:
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Name -> address of a page that was drawn from it."""
     found = {}
-    for name, make in PAGES.items():
+    for name, make in RESULTS.items():
         folder = tmp_path_factory.mktemp(name)
         HtmlSink(include_texts=True).write(make(), folder)
         found[name] = (folder / REPORT).as_uri()
+    pair = tmp_path_factory.mktemp("pair") / "compare.html"
+    first, second = complete(), replace(complete(), run_id="</script><b>again</b>")
+    pair.write_text(pair_page(contrast(first, second), first, second), encoding="utf-8")
+    found["pair"] = pair.as_uri()
     return found
 
 

@@ -125,3 +125,23 @@ def test_two_results_are_needed(folders: tuple[Path, Path], capsys: pytest.Captu
     with pytest.raises(SystemExit, match="2"):
         main(["compare", str(folders[0])])
     assert "the following arguments are required: B" in capsys.readouterr().err
+
+
+def test_a_page_is_drawn_where_it_is_asked_for(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = map(str, folders)
+    assert main(["compare", first, second, "--html", "side.html"]) == 0
+    assert (tmp_path / "side.html").read_text().startswith("<!doctype html>")
+    assert capsys.readouterr().out.splitlines()[-1] == "page    side.html"
+    assert main(["compare", first, second, "--html"]) == 0
+    assert (tmp_path / "compare.html").exists()
+
+
+def test_a_page_that_cannot_be_written_is_named(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = map(str, folders)
+    assert main(["compare", first, second, "--html", str(tmp_path)]) == 2
+    assert "name another file with --html" in capsys.readouterr().err

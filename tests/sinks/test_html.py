@@ -19,7 +19,8 @@ from evalkit.findings import Control, Expectation
 from evalkit.folder import read_result
 from evalkit.result import EvalResult
 from evalkit.sinks import answers, plots
-from evalkit.sinks.html import LONGEST, PAGE, REPORT, TEXTS, HtmlSink, page
+from evalkit.sinks.html import LONGEST, REPORT, TEXTS, HtmlSink, page
+from evalkit.sinks.rendering import PAGE
 from evalkit.types import Metric
 from evalkit.verify import verify
 from tests.hits import hits, result_by, stopped
