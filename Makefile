@@ -41,8 +41,8 @@ lint: .venv/.dev ## style and types
 bench: .venv/.dev ## measure (BENCH=one_pass, analysis, coverage, sequential, report or peers)
 	$(BIN)/python -m tests.benchmarks.$(BENCH) $(ARGS)
 
-ui: .venv/.eval ## open MLflow on the local results
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///reports/mlflow.db $(ARGS)
+ui: .venv/.eval ## serve MLflow's pages over the results, here only, and print their address (ARGS="--port 5001")
+	$(BIN)/evalkit ui $(ARGS)
 
 clean: ## forget results and what was computed; keep .venv and baselines
 	rm -rf .evalkit

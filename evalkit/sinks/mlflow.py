@@ -84,7 +84,7 @@ class MlflowSink:
             raise SinkError(
                 f"MLflow at {without_credentials(self.tracking_uri)} did not take the result: {_first_line(error)}. "
                 f"The result is complete in {folder}; once that is mended, send it with: evalkit report --to mlflow "
-                f"{folder}. To go without MLflow, set sinks.mlflow=null"
+                f"{shlex.quote(str(folder))}. To go without MLflow, set sinks.mlflow=null"
             ) from error
         if earlier is None:
             _LOG.info("logged, see: %s", self._place(experiment))
@@ -151,6 +151,8 @@ def prepare() -> None:
     """Import MLflow, having settled what it reads when it is imported, where the user has not."""
     # It counts its use and sends the counts home unless told otherwise.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # It prints two addresses for each run that ends, whatever the URI holds.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # A request that fails is repeated for minutes by default; a person is waiting.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")

@@ -154,7 +154,6 @@ def test_parameters_are_what_evaluations_differ_in(client: MlflowClient) -> None
         "top_k": "10",
         "expected": "+12 to +18",
         "sweep": "6,10",
-        "n_queries": "30",
         "reranker.max_length": "256",
         "vector_store.url": "http://host/",
         "extra.long": "x" * 500,

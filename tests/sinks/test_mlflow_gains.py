@@ -217,7 +217,7 @@ def test_points_for_time_are_gain_by_latency(logged: dict[str, LoggedRun]) -> No
     shown = {name: logged[name].data.metrics["points_per_100_ms"] for name in ("rerank@6", "rerank@10", "evaluation")}
     assert shown == {"rerank@6": 125, "rerank@10": 125, "evaluation": 125}
     stage1 = logged["evaluation"].data.metrics
-    assert (stage1["stage1_p50_ms"], stage1["stage1_p95_ms"]) == (9.5, 12.0)
+    assert (stage1["stage1_p50_ms"], stage1["stage1_p95_ms"], stage1["n_queries"]) == (9.5, 12.0, 2)
 
 
 @pytest.mark.parametrize("metric", MEANS)

@@ -116,7 +116,7 @@ def test_a_view_that_a_user_changed_stays_and_one_that_is_missing_comes_back(
     uri = new_store(tmp_path)
     client = MlflowClient(uri)
     mine = "mlflow.sharedViewState.evalkit"
-    experiment = client.create_experiment("trial", tags={mine: "changed"})
+    experiment = client.create_experiment("trial", (tmp_path / "artifacts").as_uri(), tags={mine: "changed"})
     MlflowSink(uri, None, "trial").write(result, folder)
     tags = client.get_experiment(experiment).tags
     assert tags[mine] == "changed"

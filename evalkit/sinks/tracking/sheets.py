@@ -61,7 +61,7 @@ def evaluation(result: EvalResult) -> Sheet:
     judged = System("reranked", verdict.expectation.top_k)
     # An early stop leaves the verdict an interval of its own.
     interval = {"gain_points_low": verdict.ci_low, "gain_points_high": verdict.ci_high}
-    now = {**_numbers(result, judged), **interval}
+    now = {**_numbers(result, judged), **interval, "n_queries": result.dataset.n_queries}
     if result.latency is not None:
         now |= {"stage1_p50_ms": result.latency.stage1_p50_ms, "stage1_p95_ms": result.latency.stage1_p95_ms}
     return Sheet(
@@ -139,7 +139,6 @@ def _params(result: EvalResult) -> dict[str, str]:
         "top_k": expected.top_k,
         "expected": expected.band,
         "sweep": ",".join(map(str, result.design.top_ks)),
-        "n_queries": result.dataset.n_queries,
     }
     changed = {name: value for name, value in _overrides(result) if name not in chosen}
     return {name: str(value)[:LONGEST_VALUE] for name, value in {**changed, **chosen}.items()}

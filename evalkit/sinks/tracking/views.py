@@ -51,10 +51,12 @@ def experiment_tags(result: EvalResult) -> dict[str, str]:
     """The tags that an experiment should have: what it is, how to read it, and the views."""
     means = _means(result)
     gain = ("gain_points", "gain_points_low", "gain_points_high")
-    numbers = [f"metrics.`{name}`" for name in ("top_k", *gain, *means, "rerank_p50_ms", "rerank_p95_ms")]
+    numbers = [f"metrics.`{name}`" for name in ("top_k", *gain, *means)]
+    latency = ["metrics.`rerank_p50_ms`", "metrics.`rerank_p95_ms`"]
     models = ("reranker", "embedder", "dataset")
-    evaluations = ["tags.`verdict`", *numbers, *(f"params.`{name}`" for name in models)]
-    systems = [*numbers, *(f"tags.`{name}`" for name in (*models, RESULT_ID))]
+    # Systems have no parameter but their own.
+    evaluations = ["tags.`verdict`", *numbers, *(f"params.`{name}`" for name in models), *latency]
+    systems = [*numbers, *latency, *(f"tags.`{name}`" for name in (*models, RESULT_ID))]
     flat = {
         "searchFilter": f"tags.kind = '{SYSTEM}'",
         # Sorted by date, the UI would put each below its parent, and fold it.
@@ -65,7 +67,7 @@ def experiment_tags(result: EvalResult) -> dict[str, str]:
     return {
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.note.content": _NOTE,
-        f"{_TAG}{EVALUATIONS}": _view("Evaluations", evaluations, 250),
+        f"{_TAG}{EVALUATIONS}": _view("Evaluations", evaluations, 200),
         f"{_TAG}{SYSTEMS}": _view("Systems by top-k", systems, 140, **flat, **_charts([*means, "gain_points"])),
     }
 
