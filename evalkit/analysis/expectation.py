@@ -69,7 +69,8 @@ def judge(
     edges = _adjacent(status, expectation)
     conclusive = not failed and all(not low <= edge <= high for edge in edges)
     needed = None
-    if not conclusive and not failed:
+    # Where nothing changed, nothing says how widely changes scatter.
+    if not conclusive and not failed and comparison.wins + comparison.losses:
         needed = queries_needed(comparison.delta_points, low, high, edges, comparison.n_queries)
     return Verdict(
         expectation=expectation,

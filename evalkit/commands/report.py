@@ -38,6 +38,9 @@ def run(arguments: Namespace) -> int:
     _require_untouched(folder)
     stored = read_result(folder)
     if arguments.to is not None:
+        if not any(word.startswith("reports_dir=") for word in overrides):
+            # The local store lies beside the results, wherever the command is given.
+            config.reports_dir = str(_reports(stored, folder, config))
         _send(stored, folder, arguments.to, build_sinks(config), overrides)
         return 0
     sinks = _asked(build_sinks(config), overrides)

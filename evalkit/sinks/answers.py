@@ -40,6 +40,8 @@ def headline(result: EvalResult) -> str:
     if verdict.status == "invalid":
         return "a self-check failed, so no number of this result can be relied on"
     told = f"{verdict.delta_points:+.1f} points of {expected.metric} at top-k {expected.top_k}"
+    if expected.decide_on == "lower_bound":
+        told += f", judged by its lower bound of {verdict.ci_low:+.1f}"
     if verdict.ci_low > 0:
         told = f"a gain of {told}"
     else:
@@ -51,9 +53,9 @@ def words(result: EvalResult) -> str:
     """The words of the headline."""
     expected = result.assessment.verdict.expectation
     return (
-        f"{expected.metric} is {meaning(expected.metric)}; the mean over all queries is shown. A point is a hundredth "
-        "of it. Dense is the search alone; top-k is how many of its first documents are reranked; the headroom is what "
-        "a perfect reranker of them would gain."
+        f"{expected.metric} is {meaning(expected.metric)}; the mean over the evaluated queries is shown. A point is a "
+        "hundredth of it. Dense is the search alone; top-k is how many of its first documents are reranked; the "
+        "headroom is what a perfect reranker of them would gain."
     )
 
 
@@ -69,18 +71,20 @@ def sure(result: EvalResult) -> list[str]:
     band = verdict.expectation.band
     lines = []
     if verdict.status == "invalid":
-        lines.append("Not at all: a self-check failed. What follows only helps to find out why.")
+        return [
+            "Not at all: a self-check failed. What follows only helps to find out why; quote no number of it.",
+            f"{table.control_line(result)}.",
+        ]
     lines.append(
         f"The true gain lies between {verdict.ci_low:+.1f} and {verdict.ci_high:+.1f} points with a certainty of 95 %"
         + ("." if result.sequential is None else ", whenever such a run stops.")
     )
-    if verdict.status != "invalid":
-        place = {"below": "below", "met": "within", "above": "above"}[verdict.status]
-        lines.append(
-            f"All of that lies {place} the expected {band}, so the verdict is settled."
-            if verdict.conclusive
-            else f"Part of that lies beyond an edge of the expected {band}, so the verdict is open."
-        )
+    place = {"below": "below", "met": "within", "above": "above"}[verdict.status]
+    lines.append(
+        f"All of that lies {place} the expected {band}, so the verdict is settled."
+        if verdict.conclusive
+        else f"Part of that lies beyond an edge of the expected {band}, so the verdict is open."
+    )
     if decision.p_value is not None:
         shown = table.p_value(decision.p_value)
         equal = "" if shown.startswith("<") else "= "
@@ -121,21 +125,25 @@ def why(result: EvalResult) -> str:
     row = next(found for found in result.assessment.attribution if found.top_k == expected.top_k)
     share = decision.captured
     captured = "nothing" if share is None or share <= 0 else f"{100 * share:.0f} %"
+    rest = "" if share is None else f"; this one captured {captured} of that"
     return (
         f"Reranking {row.top_k} candidates brought {row.promoted_points:.1f} points of {row.metric} into the first "
         f"{row.metric.cutoff} and pushed {row.demoted_points:.1f} out of them. {row.missed_by_reranker_points:.1f} lay "
         f"among the candidates, and the reranker left them there; {row.missed_by_stage1_points:.1f} were out of its "
         f"reach, as stage 1 had not found them. A perfect reranker of the same candidates would gain "
-        f"{decision.headroom_points:.1f} points of {expected.metric}; this one captured {captured} of that."
+        f"{decision.headroom_points:.1f} points of {expected.metric}{rest}."
     )
 
 
 def whom(result: EvalResult) -> str:
     """Which groups of queries are better or worse off for certain; why there are none where there are none."""
     found = result.assessment.slices
+    if result.assessment.status == "invalid":
+        return "Nothing can be said of groups while a self-check fails."
     if found:
-        worse = [one for one in found if one.ci_high < 0]
-        better = [one for one in found if one.ci_low > 0]
+        told = [one for one in found if one.p_adjusted < table.SIGNIFICANT and not one.note]
+        worse = [one for one in told if one.ci_high < 0]
+        better = [one for one in told if one.ci_low > 0]
         rest = [one for one in found if one not in worse and one not in better]
         return (
             f"Worse off for certain: {_names(worse)}. Better off for certain: {_names(better)}. Not certain either "

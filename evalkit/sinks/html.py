@@ -118,8 +118,14 @@ def page(result: EvalResult, include_texts: bool) -> str:
         commands=_commands(result),
         origin=list(_origin(result)),
         figures=drawn(result),
-        footer=f"Run {result.run_id}, {result.provenance.created}. No text left the machine for it.",
+        footer=_footer(result),
     )
+
+
+def _footer(result: EvalResult) -> str:
+    first = result.provenance.derived_from
+    again = "" if first is None else f", measured again without a model from {first}, when its gain was known"
+    return f"Run {result.run_id}, {result.provenance.created}{again}."
 
 
 def _without_empty(found: Table) -> Table:
@@ -166,8 +172,10 @@ def _rank(rank: int | None, result: EvalResult) -> str:
 
 def _commands(result: EvalResult) -> Iterator[Mapping[str, str]]:
     folder = f"{result.provenance.config.get('reports_dir', 'reports')}/{result.dataset.name}/{result.run_id}"
+    first = result.provenance.derived_from
     if result.provenance.command:
-        yield {"what": "Run it again:", "line": shlex.join(("evalkit", *result.provenance.command))}
+        again = "Run it again:" if first is None else f"Run {first} again, from which this was measured:"
+        yield {"what": again, "line": shlex.join(("evalkit", *result.provenance.command))}
     yield {"what": "Derive every number again and check every file:", "line": shlex.join(("evalkit", "verify", folder))}
     yield {"what": "Hold it to the rules of CI:", "line": shlex.join(("evalkit", "gate", folder))}
 

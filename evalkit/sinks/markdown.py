@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from evalkit.findings import Verdict
 from evalkit.result import EvalResult
 from evalkit.sinks import details, table
 from evalkit.sinks.escaping import escaped
@@ -26,8 +27,7 @@ class MarkdownSink:
         verdict = result.assessment.verdict
         expected = verdict.expectation
         return [
-            f"# {_FLAG[verdict.status]} {verdict.status}: {verdict.delta_points:+.1f} points of {expected.metric} "
-            f"at top-k {expected.top_k}",
+            f"# {_FLAG[verdict.status]} {verdict.status}: {_headline(verdict)}",
             "",
             escaped(verdict.reason),
             "",
@@ -47,6 +47,14 @@ class MarkdownSink:
             "",
             _origin(result),
         ]
+
+
+def _headline(verdict: Verdict) -> str:
+    expected = verdict.expectation
+    if verdict.status == "invalid":
+        return "a self-check failed, so no number can be relied on"
+    judged = f", judged by its lower bound of {verdict.ci_low:+.1f}" if expected.decide_on == "lower_bound" else ""
+    return f"{verdict.delta_points:+.1f} points of {expected.metric} at top-k {expected.top_k}{judged}"
 
 
 def _origin(result: EvalResult) -> str:

@@ -83,8 +83,9 @@ class MlflowSink:
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             raise SinkError(
                 f"MLflow at {without_credentials(self.tracking_uri)} did not take the result: {_first_line(error)}. "
-                f"The result is complete in {folder}; once that is mended, send it with: evalkit report --to mlflow "
-                f"{shlex.quote(str(folder))}. To go without MLflow, set sinks.mlflow=null"
+                f"The result is complete in {folder}; once that is mended, send it with: "
+                f"{shlex.join(['evalkit', 'report', '--to', 'mlflow', str(folder), *self._settings()])}. To go without "
+                "MLflow, set sinks.mlflow=null"
             ) from error
         if earlier is None:
             _LOG.info("logged, see: %s", self._place(experiment))
@@ -100,12 +101,16 @@ class MlflowSink:
         """Where to look: an address, or the command that serves the store."""
         if is_server(self.tracking_uri):
             return views.address(without_credentials(self.tracking_uri), experiment)
+        return shlex.join(["evalkit", "ui", *self._settings()])
+
+    def _settings(self) -> list[str]:
+        """The overrides that lead back to this store and experiment, without secrets."""
         named = {}
         if self.tracking_uri not in (DEFAULT_URI, os.environ.get("MLFLOW_TRACKING_URI")):
             named["tracking_uri"] = without_credentials(self.tracking_uri)
         if self.experiment != DEFAULT_EXPERIMENT:
             named["experiment"] = self.experiment
-        return shlex.join(["evalkit", "ui", *(f"sinks.mlflow.{name}={value}" for name, value in named.items())])
+        return [f"sinks.mlflow.{name}={value}" for name, value in named.items()]
 
     def _experiment_id(self, client: MlflowClient, result: EvalResult) -> str:
         tags = views.experiment_tags(result)

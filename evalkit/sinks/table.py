@@ -75,9 +75,10 @@ def subject_line(result: EvalResult) -> str:
     """What was evaluated."""
     dataset = result.dataset
     languages = f", languages {', '.join(dataset.languages)}" if dataset.languages else ""
+    spent = result.sequential
+    evaluated = dataset.n_queries if spent is None else f"{spent.spent_queries} of {spent.total_queries}"
     return (
-        f"{dataset.name}: {dataset.n_queries} queries, {dataset.n_documents} documents{languages}; "
-        f"digest {dataset.digest[:12]}"
+        f"{dataset.name}: {evaluated} queries, {dataset.n_documents} documents{languages}; digest {dataset.digest[:12]}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -226,3 +227,11 @@ def test_a_design_refuses_numbers_that_cannot_be_drawn_with(changes: dict[str, A
     with pytest.raises(ConfigError) as caught:
         Design((50,), (RECALL,), EXPECTED, **changes)
     assert what in str(caught.value)
+
+
+def test_where_nothing_changed_no_number_of_queries_is_foretold() -> None:
+    """One tie says nothing of how widely changes scatter."""
+    nothing = replace(gain_of(0), wins=0, losses=0, ci_low=-30.0, ci_high=30.0)
+    found = judge(nothing, EXPECTED)
+    assert (found.conclusive, found.queries_needed) == (False, None)
+    assert judge(replace(nothing, wins=3), EXPECTED).queries_needed is not None

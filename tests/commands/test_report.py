@@ -194,10 +194,23 @@ def test_a_result_that_could_not_be_sent_is_sent_later(
     message = capsys.readouterr().err
     assert f"The result is complete in {folder}" in message
     command = message.partition("evalkit report --to mlflow ")[2].partition(". ")[0]
-    assert command == str(folder)
+    assert command == f"{folder} {away}"
     store = new_store(tmp_path / "reports")
-    assert main(["report", "--to", "mlflow", command, place]) == 0
+    assert main(["report", "--to", "mlflow", str(folder), place]) == 0
     assert len(logged(store)) == 1
+
+
+def test_a_result_is_sent_to_the_store_beside_it_wherever_the_command_is_given(
+    folder: Path, tmp_path: Path, new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = new_store(folder.parent.parent)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert main(["report", "--to", "mlflow", str(folder)]) == 0
+    assert len(logged(store)) == 1
+    assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize(

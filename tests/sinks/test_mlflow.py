@@ -153,6 +153,7 @@ def test_parameters_are_what_evaluations_differ_in(client: MlflowClient) -> None
         "metric": "recall@5",
         "top_k": "10",
         "expected": "+12 to +18",
+        "decide_on": "estimate",
         "sweep": "6,10",
         "reranker.max_length": "256",
         "vector_store.url": "http://host/",

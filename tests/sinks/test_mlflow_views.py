@@ -79,8 +79,8 @@ def test_every_column_of_a_view_is_one_that_is_logged(result: EvalResult, view: 
 
 def test_the_first_columns_tell_the_story(result: EvalResult) -> None:
     columns = [column.partition(".")[2].strip("`") for column in states(result)[views.EVALUATIONS]["selectedColumns"]]
-    assert columns[:5] == ["verdict", "top_k", "gain_points", "gain_points_low", "gain_points_high"]
-    assert columns[5:7] == ["recall_at_5", "ndcg_at_10"]
+    assert columns[:6] == ["verdict", "metric", "top_k", "gain_points", "gain_points_low", "gain_points_high"]
+    assert columns[6:8] == ["recall_at_5", "ndcg_at_10"]
 
 
 @pytest.mark.parametrize(

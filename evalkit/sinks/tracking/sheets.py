@@ -61,11 +61,11 @@ def evaluation(result: EvalResult) -> Sheet:
     judged = System("reranked", verdict.expectation.top_k)
     # An early stop leaves the verdict an interval of its own.
     interval = {"gain_points_low": verdict.ci_low, "gain_points_high": verdict.ci_high}
-    now = {**_numbers(result, judged), **interval, "n_queries": result.dataset.n_queries}
+    now = {**_numbers(result, judged), **interval, "n_queries": result.assessment.decision.n_queries}
     if result.latency is not None:
         now |= {"stage1_p50_ms": result.latency.stage1_p50_ms, "stage1_p95_ms": result.latency.stage1_p95_ms}
     return Sheet(
-        name=f"{verdict.delta_points:+.1f} points, {verdict.status} ({result.run_id})",
+        name=_name(result),
         tags={
             **_tags(result, EVALUATION),
             **_judgment(result, verdict.ci_low, verdict.ci_high),
@@ -76,13 +76,22 @@ def evaluation(result: EvalResult) -> Sheet:
     )
 
 
+def _name(result: EvalResult) -> str:
+    verdict = result.assessment.verdict
+    if verdict.status == "invalid":
+        return f"invalid ({result.run_id})"
+    low = f", lower bound {verdict.ci_low:+.1f}" if verdict.expectation.decide_on == "lower_bound" else ""
+    return f"{verdict.delta_points:+.1f} points{low}, {verdict.status} ({result.run_id})"
+
+
 def systems(result: EvalResult) -> Iterator[Sheet]:
     """The children, in the order of the sweep."""
     for system in result.assessment.systems:
         tags = {**_tags(result, SYSTEM), "system": system.name}
         change = _change(result, system)
         if change is not None and change == result.assessment.decision:
-            tags |= _judgment(result, change.ci_low, change.ci_high)
+            verdict = result.assessment.verdict
+            tags |= _judgment(result, verdict.ci_low, verdict.ci_high)
         elif change is not None:
             tags["interval"] = table.interval(change.ci_low, change.ci_high)
         yield Sheet(
@@ -99,6 +108,7 @@ def _tags(result: EvalResult, kind: str) -> dict[str, str]:
         "kind": kind,
         RESULT_ID: result.run_id,
         "status": result.assessment.status,
+        "metric": str(result.assessment.verdict.expectation.metric),
         "dataset": result.dataset.name,
         "dataset_digest": result.dataset.digest,
         **_models(result),
@@ -138,6 +148,7 @@ def _params(result: EvalResult) -> dict[str, str]:
         "metric": expected.metric,
         "top_k": expected.top_k,
         "expected": expected.band,
+        "decide_on": expected.decide_on,
         "sweep": ",".join(map(str, result.design.top_ks)),
     }
     changed = {name: value for name, value in _overrides(result) if name not in chosen}

@@ -55,8 +55,8 @@ def experiment_tags(result: EvalResult) -> dict[str, str]:
     latency = ["metrics.`rerank_p50_ms`", "metrics.`rerank_p95_ms`"]
     models = ("reranker", "embedder", "dataset")
     # Systems have no parameter but their own.
-    evaluations = ["tags.`verdict`", *numbers, *(f"params.`{name}`" for name in models), *latency]
-    systems = [*numbers, *latency, *(f"tags.`{name}`" for name in (*models, RESULT_ID))]
+    evaluations = ["tags.`verdict`", "params.`metric`", *numbers, *(f"params.`{name}`" for name in models), *latency]
+    systems = ["tags.`metric`", *numbers, *latency, *(f"tags.`{name}`" for name in (*models, RESULT_ID))]
     flat = {
         "searchFilter": f"tags.kind = '{SYSTEM}'",
         # Sorted by date, the UI would put each below its parent, and fold it.
