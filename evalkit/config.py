@@ -23,6 +23,9 @@ from evalkit.result import Design
 from evalkit.stages import Plan
 from evalkit.types import Metric
 
+PLACES = ("reports_dir", "cache_dir", "sinks")
+"""What says where results are, and nothing about them."""
+
 
 def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
     """Turn a composed configuration into the parts of an evaluation; nothing is opened yet.
@@ -69,7 +72,7 @@ def redesign(
 
     Args:
         config: Composed with these overrides: their values are read from there.
-        overrides: Those of ``reports_dir``, ``cache_dir`` and ``sinks`` are no part of a design.
+        overrides: Those of PLACES are no part of a design.
         stored: Group -> setting -> value; what it does not hold cannot be changed.
 
     Raises:
@@ -78,7 +81,7 @@ def redesign(
     settings = {group: dict(values) for group, values in stored.items()}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         group, _, name = override.key_or_group.partition(".")
-        if group in ("reports_dir", "cache_dir", "sinks"):
+        if group in PLACES:
             continue
         known = settings.get(group, {})
         wanted = [name] if name else list(known)

@@ -71,6 +71,11 @@ class Evidence:
     families: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
+    @property
+    def unit(self) -> Literal["family", "query"]:
+        """What every resampling draws."""
+        return "family" if self.families else "query"
+
 
 @dataclass(frozen=True, slots=True)
 class Design:

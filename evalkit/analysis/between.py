@@ -183,7 +183,7 @@ def _facts(result: EvalResult) -> dict[str, Any]:
             "metrics": list(map(str, design.metrics)),
             "resamples": design.resamples,
             "seed": design.seed,
-            "unit": "family" if result.evidence.families else "query",
+            "unit": result.evidence.unit,
         },
         "expectation": {
             entry.name: str(expected.metric) if entry.name == "metric" else getattr(expected, entry.name)

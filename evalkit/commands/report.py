@@ -9,18 +9,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from evalkit import manifest
-from evalkit.commands.words import read
-from evalkit.config import build_sinks, redesign, reports_folder
+from evalkit.commands.words import outside, read, untouched
+from evalkit.config import PLACES, build_sinks, redesign, reports_folder
 from evalkit.delivery import deliver, redraw
 from evalkit.errors import ConfigError, ControlError
-from evalkit.folder import RESULT, TABLES, read_result
 from evalkit.ports import Sink
-from evalkit.provenance import without_secret
 from evalkit.remeasure import remeasure, rule_of, settings_of
 from evalkit.result import EvalResult
-
-_PLACES = ("reports_dir", "cache_dir", "sinks")
-"""What says where results are, and nothing about them."""
 
 
 def run(arguments: Namespace) -> int:
@@ -35,8 +30,7 @@ def run(arguments: Namespace) -> int:
         ControlError: The evidence was changed after the run, or a self-check of the new result failed.
     """
     folder, config, overrides = read(arguments.words)
-    _require_untouched(folder)
-    stored = read_result(folder)
+    stored = untouched(folder, "is drawn")
     if arguments.to is not None:
         if not any(word.startswith("reports_dir=") for word in overrides):
             # The local store lies beside the results, wherever the command is given.
@@ -59,22 +53,15 @@ def run(arguments: Namespace) -> int:
 
 def _send(stored: EvalResult, folder: Path, name: str, sinks: Mapping[str, Sink], overrides: Sequence[str]) -> None:
     """Publish what is there: nothing is drawn or measured."""
-    others = [word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in _PLACES]
+    others = outside(overrides, PLACES)
     if others:
         raise ConfigError(
-            f"--to {name} sends a result as it is; found {', '.join(map(without_secret, others))}. Measure it "
+            f"--to {name} sends a result as it is; found {', '.join(others)}. Measure it "
             "otherwise first, without --to, and then send the new folder"
         )
     if name not in sinks:
         raise ConfigError(f"sinks.{name} is null, so there is no place to send the result to; leave that override out")
     sinks[name].write(stored, folder)
-
-
-def _require_untouched(folder: Path) -> None:
-    """A new result would pass on what was changed in this one, under a manifest of its own."""
-    changed = [sentence for name, sentence in manifest.problems(folder).items() if name in (RESULT, *TABLES)]
-    if changed:
-        raise ControlError(f"{folder}: {'; '.join(changed)}. Nothing is drawn from it; evalkit verify says more")
 
 
 def _asked(sinks: Mapping[str, Sink], overrides: Sequence[str]) -> dict[str, Sink]:

@@ -44,17 +44,26 @@ def read(words: Sequence[str]) -> tuple[Path, DictConfig, list[str]]:
     return locate(named, reports_folder(config)), config, overrides
 
 
+def outside(overrides: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """The overrides of any other group, without secrets."""
+    return [
+        without_secret(word)
+        for word in overrides
+        if word.lstrip("+~").partition("=")[0].partition(".")[0] not in groups
+    ]
+
+
 def allow(overrides: Sequence[str], groups: Sequence[str], command: str) -> None:
     """Refuse overrides of anything else: a finished result does not follow them.
 
     Raises:
         ConfigError: One is of another group.
     """
-    others = [word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in groups]
+    others = outside(overrides, groups)
     if others:
         raise ConfigError(
             f"{command} takes a finished result as it is, and overrides of {' and '.join(groups)} only; found "
-            f"{', '.join(map(without_secret, others))}. What it is held to stands in gate.*; to measure it otherwise, "
+            f"{', '.join(others)}. What it is held to stands in gate.*; to measure it otherwise, "
             "use evalkit report"
         )
 
@@ -72,8 +81,12 @@ def rules(config: DictConfig, flags: Mapping[str, Any] | None = None) -> Rules:
     return Rules.parse({**settings, **(flags or {})})
 
 
-def untouched(folder: Path) -> EvalResult:
+def untouched(folder: Path, use: str = "follows") -> EvalResult:
     """The result in a folder whose evidence and numbers are what the run wrote.
+
+    Args:
+        folder: A result folder.
+        use: What is not done with one that was changed, for the message.
 
     Raises:
         DataError: It is incomplete or damaged.
@@ -81,5 +94,5 @@ def untouched(folder: Path) -> EvalResult:
     """
     changed = [sentence for name, sentence in manifest.problems(folder).items() if name in (RESULT, *TABLES)]
     if changed:
-        raise ControlError(f"{folder}: {'; '.join(changed)}. Nothing follows from it; evalkit verify says more")
+        raise ControlError(f"{folder}: {'; '.join(changed)}. Nothing {use} from it; evalkit verify says more")
     return read_result(folder)

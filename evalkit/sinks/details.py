@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evalkit.result import EvalResult
 from evalkit.sinks.latency_lines import latency_head, milliseconds
-from evalkit.sinks.table import DASH, interval, p_value
+from evalkit.sinks.table import DASH, header, interval, p_value, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,11 @@ def tables(result: EvalResult) -> list[Table]:
     """Those that have something to say."""
     drawn = [attribution(result), slices(result), what_ifs(result), controls(result)]
     return [table for table in drawn if table.rows]
+
+
+def sweep(result: EvalResult) -> Table:
+    """Every system, as the terminal shows it."""
+    return Table("Sweep", "", tuple(header(result)), tuple(map(tuple, rows(result))))
 
 
 def attribution(result: EvalResult) -> Table:

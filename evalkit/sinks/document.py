@@ -31,7 +31,7 @@ def as_document(result: EvalResult) -> dict[str, Any]:
             "slices": list(design.slices),
             "resamples": design.resamples,
             "seed": design.seed,
-            "unit": "family" if result.evidence.families else "query",
+            "unit": result.evidence.unit,
         },
         "systems": [{"name": system.name, "stage": system.stage, "top_k": system.top_k} for system in found.systems],
         "metrics": plain(found.metrics),

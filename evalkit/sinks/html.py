@@ -106,7 +106,7 @@ def page(result: EvalResult, include_texts: bool) -> str:
         contents=CONTENTS,
         decision=result.assessment.decision.candidate,
         columns=COLUMNS,
-        sweep=Table("Sweep", "", tuple(table.header(result)), tuple(map(tuple, table.rows(result)))),
+        sweep=details.sweep(result),
         attribution=details.attribution(result),
         what_ifs=details.what_ifs(result),
         slices=_without_empty(details.slices(result)),

@@ -54,7 +54,7 @@ def _changes(name: str, found: Sequence[Change], what: str) -> Table:
 def _side(name: str, result: EvalResult) -> Mapping[str, Any]:
     verdict = result.assessment.verdict
     tables = {
-        "sweep": Table("Sweep", "", tuple(table.header(result)), tuple(map(tuple, table.rows(result)))),
+        "sweep": details.sweep(result),
         "accounting": details.attribution(result),
         "slices": details.slices(result),
         "cost": details.latency(result),

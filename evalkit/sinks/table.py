@@ -19,7 +19,7 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
 
 def header(result: EvalResult) -> list[str]:
     """Column titles: the expectation's metric first, nDCG@10 beside it where it was computed."""
-    first, *others = _shown(result)
+    first, *others = shown_metrics(result)
     columns = ["system", str(first), "points", "95 % interval", "p", "relative"]
     for metric in others:
         columns += [str(metric), "points", "relative"]
@@ -29,7 +29,7 @@ def header(result: EvalResult) -> list[str]:
 def rows(result: EvalResult) -> list[list[str]]:
     """One row per system, rounded; interval, p, room and wins are those of the expectation's metric."""
     table = []
-    first, *others = _shown(result)
+    first, *others = shown_metrics(result)
     found = result.assessment
     for system in found.systems:
         means = found.metrics[system.name]
@@ -229,7 +229,7 @@ def aligned(titles: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _shown(result: EvalResult) -> list[Metric]:
+def shown_metrics(result: EvalResult) -> list[Metric]:
+    """The expectation's metric, and nDCG@10 beside it where it was computed."""
     decision, second = result.assessment.verdict.expectation.metric, Metric("ndcg", 10)
-    computed = result.assessment.metrics["dense"]
-    return [decision, second] if second in computed and second != decision else [decision]
+    return [decision, second] if second in result.design.metrics and second != decision else [decision]

@@ -13,6 +13,7 @@ from evalkit.analysis.attribution import attribute, fates, knee
 from evalkit.analysis.derive import derive
 from evalkit.analysis.metrics import mean, measure
 from evalkit.analysis.units import Units
+from evalkit.findings import Attribution
 from evalkit.types import DENSE, Candidates, Metric, Qrels, System
 from tests.analysis.evidence import DATA_SETS, RECALL, design_of, listed, real
 
@@ -86,10 +87,12 @@ def test_fates_sum_to_r_and_to_the_gain_for_every_top_k_and_cutoff(made: tuple[C
     for cutoff in (1, 2, 3, 5, 10, 12):
         dense = measure(derive(candidates, DENSE), qrels, [Metric("recall", cutoff)])[Metric("recall", cutoff)]
         for top_k in (1, 2, 3, 5, 7, 10, 20):
-            check(candidates, qrels, top_k, cutoff, dense)
+            shares = checked(candidates, qrels, top_k, cutoff, dense)
+            assert sum(astuple(shares)[2:8]) == pytest.approx(100, abs=1e-10)
 
 
-def check(candidates: Candidates, qrels: Qrels, top_k: int, cutoff: int, dense: dict[str, float]) -> None:
+def checked(candidates: Candidates, qrels: Qrels, top_k: int, cutoff: int, dense: dict[str, float]) -> Attribution:
+    """The attribution, its fates and its gain held against the judgments and ranx."""
     metric = Metric("recall", cutoff)
     reranked = measure(derive(candidates, System("reranked", top_k)), qrels, [metric])[metric]
     found = fates(candidates, qrels, top_k, cutoff)
@@ -103,7 +106,7 @@ def check(candidates: Candidates, qrels: Qrels, top_k: int, cutoff: int, dense: 
     shares = attribute(found, metric)
     assert shares.delta_points == pytest.approx(100 * (mean(reranked) - mean(dense)), abs=1e-10)
     assert shares.promoted_points - shares.demoted_points == pytest.approx(shares.delta_points, abs=1e-10)
-    assert sum(astuple(shares)[2:8]) == pytest.approx(100, abs=1e-10)
+    return shares
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
@@ -113,7 +116,8 @@ def test_fates_sum_to_the_gain_on_real_data(shared_data: Path, name: str) -> Non
         metric = Metric("recall", cutoff)
         dense = measure(derive(made.candidates, DENSE), made.qrels, [metric])[metric]
         for top_k in (1, 5, 10, 50):
-            check(made.candidates, made.qrels, top_k, cutoff, dense)
+            shares = checked(made.candidates, made.qrels, top_k, cutoff, dense)
+            assert sum(astuple(shares)[2:8]) == pytest.approx(100, abs=1e-10)
 
 
 def test_the_knee_is_the_smallest_top_k_that_is_as_good_as_the_best() -> None:

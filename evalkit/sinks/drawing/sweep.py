@@ -22,7 +22,7 @@ from evalkit.sinks.drawing.canvas import (
     size_of,
 )
 from evalkit.sinks.drawing.labels import Label, apart, few, name_beside, name_x, write_above
-from evalkit.sinks.table import interval
+from evalkit.sinks.table import interval, shown_metrics
 from evalkit.types import Metric
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _LEFT, _RIGHT, _TOP, _HEIGHT, _PITCH = 34, 106, 34, 176, 234
 
 def draw(result: EvalResult) -> Figure:
     """One panel for the expectation's metric and, below it on the same axis, one for nDCG@10."""
-    metrics = _metrics(result)
+    metrics = shown_metrics(result)
     figure = canvas("sweep", _PITCH * len(metrics) + 16)
     for place, metric in enumerate(metrics):
         top = _PITCH * place
@@ -58,11 +58,6 @@ def describe(result: EvalResult) -> str:
         f"top-k {found[-1].top_k}. At the decision top-k {expected.top_k} the gain is {verdict.delta_points:+.1f} "
         f"points ({_interval_name(result)} {interval(verdict.ci_low, verdict.ci_high)}), {expected.band} were expected."
     )
-
-
-def _metrics(result: EvalResult) -> list[Metric]:
-    decision, second = result.assessment.verdict.expectation.metric, Metric("ndcg", 10)
-    return [decision, second] if second in result.design.metrics and second != decision else [decision]
 
 
 def _comparisons(result: EvalResult, metric: Metric) -> list[Comparison]:
