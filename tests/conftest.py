@@ -112,6 +112,7 @@ def beir(path: Path, **changes: Any) -> BeirFolder:
         "seed": 0,
         "corpus_filter": {},
         "on_dangling": "error",
+        "lang": None,
     }
     return BeirFolder(str(path), **{**options, **changes})
 

@@ -6,7 +6,7 @@ import inspect
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hydra.utils import get_class
@@ -46,13 +46,22 @@ def nodes_with_targets(config: Any) -> list[dict[str, Any]]:
     return []
 
 
+def arguments_of(of: type) -> set[str]:
+    """Names of a constructor's arguments, those of a ``**choices: Unpack[TypedDict]`` included."""
+    names: set[str] = set()
+    hints = get_type_hints(of.__init__)
+    for name, parameter in inspect.signature(of).parameters.items():
+        packed = parameter.kind is inspect.Parameter.VAR_KEYWORD
+        names |= set(get_type_hints(get_args(hints[name])[0])) if packed else {name}
+    return names
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_argument_of_a_constructor_stands_in_its_yaml(group: str, option: str) -> None:
     """So that a misspelt override fails at once."""
     config = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"), resolve=False)
     for node in nodes_with_targets(config):
-        arguments = set(inspect.signature(get_class(node["_target_"])).parameters)
-        assert set(node) - {"_target_"} == arguments, node["_target_"]
+        assert set(node) - {"_target_"} == arguments_of(get_class(node["_target_"])), node["_target_"]
 
 
 def test_the_default_plan_is_the_promised_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +16,16 @@ _LONGEST_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Judgments:
-    """All judgments of one file.
+    """All judgments of one data set.
 
     Attributes:
-        path: The file.
+        path: The file; None where they come from a library.
         grades: query id -> document id -> grade.
         lines: (query id, document id) -> line number, for messages.
         repeated: How many rows said again what an earlier row had said.
     """
 
-    path: Path
+    path: Path | None
     grades: dict[str, dict[str, int]]
     lines: dict[tuple[str, str], int]
     repeated: int = 0
@@ -40,9 +41,43 @@ def read_judgments(path: Path) -> Judgments:
         DataError: No row at all, a row of another width, a grade that is no whole number, an empty
             id, or two rows that disagree about one pair.
     """
+    judgments = collect(_rows(path), path)
+    if not judgments.lines:
+        raise DataError("no judgment in this file; expected rows of query-id, corpus-id, score", path)
+    return judgments
+
+
+def collect(rows: Iterable[tuple[int, str, str, str | int]], path: Path | None) -> Judgments:
+    """Judgments from rows of (row number, query id, document id, grade).
+
+    Raises:
+        DataError: A grade is no whole number, an id is empty, or two rows disagree about one pair.
+    """
     grades: dict[str, dict[str, int]] = {}
     seen: dict[tuple[str, str], int] = {}
-    width = repeated = 0
+    repeated = 0
+    for number, query_id, doc_id, given in rows:
+        grade = _grade(str(given), path, number)
+        if not query_id or not doc_id:
+            raise DataError("an id is empty; every judgment names a query and a document", path, number)
+        known = grades.setdefault(query_id, {})
+        if doc_id in known:
+            if known[doc_id] != grade:
+                raise DataError(
+                    f"query {query_id!r} and document {doc_id!r} have grade {grade} here and "
+                    f"{known[doc_id]} in line {seen[query_id, doc_id]}; keep one",
+                    path,
+                    number,
+                )
+            repeated += 1
+            continue
+        known[doc_id] = grade
+        seen[query_id, doc_id] = number
+    return Judgments(path, grades, seen, repeated)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
+    width = 0
     for number, line in lines(path):
         row = [cell.strip() for cell in (line.split("\t") if "\t" in line else line.split())]
         if not width:
@@ -55,29 +90,10 @@ def read_judgments(path: Path) -> Judgments:
                 continue
         if len(row) != width:
             raise DataError(f"{len(row)} columns; the rows before have {width}", path, number)
-        query_id, doc_id, grade = row[0], row[-2], _grade(row[-1], path, number)
-        if not query_id or not doc_id:
-            raise DataError("an id is empty; every judgment names a query and a document", path, number)
-        pair = (query_id, doc_id)
-        known = grades.setdefault(query_id, {})
-        if doc_id in known:
-            if known[doc_id] != grade:
-                raise DataError(
-                    f"query {query_id!r} and document {doc_id!r} have grade {grade} here and "
-                    f"{known[doc_id]} in line {seen[pair]}; keep one",
-                    path,
-                    number,
-                )
-            repeated += 1
-            continue
-        known[doc_id] = grade
-        seen[pair] = number
-    if not seen:
-        raise DataError("no judgment in this file; expected rows of query-id, corpus-id, score", path)
-    return Judgments(path, grades, seen, repeated)
+        yield number, row[0], row[-2], row[-1]
 
 
-def _grade(text: str, path: Path, number: int) -> int:
+def _grade(text: str, path: Path | None, number: int) -> int:
     if not _GRADE.fullmatch(text):
         # Judgments are short; what is longer may be a text that slipped into the wrong column.
         found = repr(text) if len(text) <= _LONGEST_SHOWN else f"a text of {len(text)} characters"

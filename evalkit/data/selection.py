@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from evalkit.checks import unfit, whole_number
+from evalkit.checks import text, unfit, whole_number
 from evalkit.data.judgments import Judgments
 from evalkit.errors import ConfigError, DataError
 from evalkit.types import Attributes, Dataset, Document, Qrels, Query, as_list
 
 Entry = TypeVar("Entry", Document, Query)
+
+_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+"""A language tag, such as ``de`` or ``de-CH``."""
 
 Filters = Mapping[str, Any]
 """metadata key -> the value, or the list of values, to keep."""
@@ -37,6 +41,8 @@ class Selection:
         seed: Seed of that sample.
         corpus_filter: Metadata that a document must have.
         on_dangling: ``error`` refuses judgments that point at nothing, ``keep`` evaluates with them.
+        lang: What language ``queries`` and ``documents`` are in where their metadata does not say: a tag such
+            as ``de``, or a pattern whose group finds it in the id, such as ``^([a-z]{2})-``.
     """
 
     filters: Filters = field(default_factory=dict)
@@ -44,6 +50,7 @@ class Selection:
     seed: int = 0
     corpus_filter: Filters = field(default_factory=dict)
     on_dangling: Literal["error", "keep"] = "error"
+    lang: Mapping[str, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         whole_number("dataset.limit", self.limit, 1, or_null=True)
@@ -53,6 +60,7 @@ class Selection:
                 raise unfit(f"dataset.{name}", filters, "metadata and values, such as {lang: de}, or null")
         if self.on_dangling not in ("error", "keep"):
             raise ConfigError(f"on_dangling is {self.on_dangling!r}; expected error or keep")
+        _check_lang(self.lang)
 
 
 def assemble(
@@ -64,9 +72,10 @@ def assemble(
         DataError: A filter matches nothing, a judgment points at nothing (unless kept), or no query
             is left to evaluate.
     """
-    all_queries = tuple(queries)
+    all_queries = tuple(_tagged(queries, selection.lang.get("queries")))
     known_queries = {query.id for query in all_queries}
-    corpus = _filtered(tuple(documents), selection.corpus_filter, "corpus_filter", name)
+    all_documents = tuple(_tagged(documents, selection.lang.get("documents")))
+    corpus = _filtered(all_documents, selection.corpus_filter, "corpus_filter", name)
     chosen = _filtered(all_queries, selection.filters, "filters", name)
     warnings = _warnings(judgments, known_queries, corpus, selection)
 
@@ -90,6 +99,36 @@ def assemble(
         without_positives=without,
         warnings=warnings,
     )
+
+
+def _check_lang(lang: object) -> None:
+    """Refuse anything but a tag or a pattern for queries, for documents, or for both."""
+    if not isinstance(lang, Mapping) or set(lang) - {"queries", "documents"}:
+        raise unfit("dataset.lang", lang, "{queries: de, documents: '^([a-z]{2})-'}, one of the two, or null")
+    for part, rule in lang.items():
+        text(f"dataset.lang.{part}", rule, or_null=True)
+        if rule is None or _TAG.fullmatch(rule):
+            continue
+        try:
+            groups = re.compile(rule).groups
+        except re.error as error:
+            raise unfit(f"dataset.lang.{part}", rule, f"a language tag or a pattern ({error})") from error
+        if groups != 1:
+            raise unfit(f"dataset.lang.{part}", rule, "a language tag such as de, or a pattern with one group")
+
+
+def _tagged(entries: Iterable[Entry], rule: str | None) -> Iterable[Entry]:
+    """The entries with a ``lang``, where they have none and the rule finds one."""
+    if rule is None:
+        return entries
+    return (_with_lang(entry, rule) for entry in entries)
+
+
+def _with_lang(entry: Entry, rule: str) -> Entry:
+    found = None if _TAG.fullmatch(rule) else re.search(rule, entry.id)
+    lang = rule if _TAG.fullmatch(rule) else found and found[1]
+    known = entry.metadata.get("lang")
+    return entry if known or not lang else replace(entry, metadata={**entry.metadata, "lang": lang})
 
 
 def _has_positive(grades: Mapping[str, int]) -> bool:
@@ -154,7 +193,7 @@ def _dangling(
             f"{len(found)} positives dangle like this. Mend the ids, or set dataset.on_dangling=keep to count them "
             "as never found",
             judgments.path,
-            judgments.lines[found[0]],
+            judgments.lines.get(found[0]),
         )
     return found
 
@@ -170,7 +209,7 @@ def _warnings(
             f"query {lost[0]!r} is judged but is not among the queries; {len(lost)} queries are missing like "
             "this. Mend the ids, or set dataset.on_dangling=keep to leave them out",
             judgments.path,
-            judgments.lines[(lost[0], first)],
+            judgments.lines.get((lost[0], first)),
         )
     if lost:
         notes.append(f"{len(lost)} judged queries are not among the queries and were left out")

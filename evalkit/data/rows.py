@@ -1,0 +1,107 @@
+"""From rows of a file or a library, keyed by column, to documents and queries with unique ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evalkit.data.files import lines
+from evalkit.errors import DataError
+from evalkit.types import Document, Query
+
+Entry = TypeVar("Entry", Document, Query)
+
+Row = Mapping[str, Any]
+"""Column -> value."""
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """(1-based line number, object) of a file with one JSON object per line.
+
+    Raises:
+        DataError: A line holds anything else.
+    """
+    for number, line in lines(path):
+        try:
+            yield number, _object(line)
+        except DataError as error:
+            raise DataError(str(error), path, number) from error
+
+
+def entries(rows: Iterable[tuple[int, Row]], make: Callable[[Row], Entry], path: Path | None) -> Iterator[Entry]:
+    """Make one entry of each numbered row; an id may appear once.
+
+    Raises:
+        DataError: A row is unfit, an id appears twice, or there is no row at all.
+    """
+    first_row: dict[str, int] = {}
+    for number, row in rows:
+        try:
+            entry = make(row)
+        except DataError as error:
+            raise DataError(str(error), path, number) from error
+        if entry.id in first_row:
+            raise DataError(f"id {entry.id!r} was used in line {first_row[entry.id]} already", path, number)
+        first_row[entry.id] = number
+        yield entry
+    if not first_row:
+        raise DataError("the file is empty; expected one JSON object per line", path)
+
+
+def document(row: Row) -> Document:
+    """A document from BEIR's keys: ``_id``, ``text``, and where there are any ``title`` and ``metadata``."""
+    return Document(identifier(row, "_id"), text_of(row, "text"), text_of(row, "title", default=""), _metadata(row))
+
+
+def query(row: Row) -> Query:
+    """A query from BEIR's keys: ``_id``, ``text``, and where there is any ``metadata``."""
+    return Query(identifier(row, "_id"), text_of(row, "text"), _metadata(row))
+
+
+def identifier(row: Row, key: str) -> str:
+    """An id: text or a whole number, without outer white space."""
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        found = f"no {key}" if key not in row else f"{key} of type {type(value).__name__}"
+        raise DataError(f"{found}; expected a string. Keys here: {', '.join(row) or 'none'}")
+    # Judgments are read from columns whose outer white space means nothing.
+    return _encodable(str(value).strip(), key)
+
+
+def text_of(row: Row, key: str, default: str | None = None) -> str:
+    """A text that a tokenizer can read."""
+    value = row.get(key, default)
+    if not isinstance(value, str):
+        found = f"no {key}" if key not in row else f"{key} of type {type(value).__name__}"
+        raise DataError(f"{found}; expected a string. Keys here: {', '.join(row)}")
+    return _encodable(value, key)
+
+
+def _object(line: str) -> Row:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"not JSON ({error.msg}, column {error.colno}); expected one object per line") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError("a number is too long or the nesting too deep to be read; mend this line") from error
+    if not isinstance(value, dict):
+        raise DataError(f"a JSON {type(value).__name__}; expected an object with _id and text")
+    return value
+
+
+def _encodable(value: str, key: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        found = f"{key} holds half of a surrogate pair at character {error.start}"
+        raise DataError(f"{found}; no tokenizer reads it, remove it") from error
+    return value
+
+
+def _metadata(row: Row) -> dict[str, Any]:
+    value = row.get("metadata") or {}
+    if not isinstance(value, dict):
+        raise DataError(f"metadata of type {type(value).__name__}; expected an object")
+    return value
