@@ -117,7 +117,8 @@ def _design(resolved: Mapping[str, Any]) -> Design:
             max_points=None if highest is None else _number(highest, "expectation.max_points"),
             decide_on=expected["decide_on"],
         ),
-        slices=tuple(str(name) for name in _list(statistics["slices"], "statistics.slices")),
+        slices=_names(statistics["slices"], "statistics.slices"),
+        document_slices=_names(statistics["document_slices"], "statistics.document_slices"),
         resamples=statistics["resamples"],
         seed=statistics["seed"],
     )
@@ -164,6 +165,10 @@ def _list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
         raise unfit(name, value, f"a list, such as {name}=[...]")
     return value
+
+
+def _names(value: Any, name: str) -> tuple[str, ...]:
+    return tuple(map(str, _list(value, name)))
 
 
 def _number(value: Any, name: str) -> float:

@@ -15,7 +15,18 @@ from evalkit.analysis.expectation import check_sweep
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.errors import DataError, EvalkitError
 from evalkit.exhibits import Texts
-from evalkit.findings import Attribution, Comparison, Control, Expectation, Fate, Knee, SliceGain, Verdict, WhatIf
+from evalkit.findings import (
+    Attribution,
+    Comparison,
+    Control,
+    Expectation,
+    Fate,
+    Knee,
+    Languages,
+    SliceGain,
+    Verdict,
+    WhatIf,
+)
 from evalkit.record import Latency, Provenance, Scoring, Sequential
 from evalkit.result import Assessment, Design, EvalResult, Evidence, Subject
 from evalkit.sinks.document import SCHEMA_VERSION
@@ -23,7 +34,14 @@ from evalkit.sinks.html import TEXTS
 from evalkit.types import Candidate, Metric
 
 RESULT = "result.json"
-TABLES = ("candidates.parquet", "qrels.parquet", "queries.parquet", "per_query.parquet", "attribution.parquet")
+TABLES = (
+    "candidates.parquet",
+    "qrels.parquet",
+    "queries.parquet",
+    "documents.parquet",
+    "per_query.parquet",
+    "attribution.parquet",
+)
 
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "candidates.parquet": {
@@ -35,6 +53,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "qrels.parquet": {"query_id": "string", "doc_id": "string", "grade": "int64"},
     "queries.parquet": {"query_id": "string", "family": "string", "attributes": "string"},
+    "documents.parquet": {"doc_id": "string", "attributes": "string"},
     "per_query.parquet": {"query_id": "string", "system": "string", "metric": "string", "value": "float64"},
     "attribution.parquet": {entry.name: "string" if entry.name == "query_id" else "int64" for entry in fields(Fate)},
 }
@@ -102,6 +121,7 @@ def read_result(folder: Path) -> EvalResult:
             attribution=read.block("attribution", tuple[Attribution, ...]),
             knee=read.block("knee", Knee),
             slices=read.block("slices", tuple[SliceGain, ...]),
+            languages=read.block("languages", Languages | None),
             controls=read.block("controls", tuple[Control, ...]),
             what_ifs=read.block("what_ifs", tuple[WhatIf, ...]),
             examples=examples(evidence, verdict.expectation, runs, per_query),
@@ -222,16 +242,19 @@ def _evidence(folder: Path) -> Evidence:
         candidates={query_id: tuple(found) for query_id, found in candidates.items()},
         qrels=qrels,
         families={query_id: family for query_id, family, _ in queries if family is not None},
-        attributes={query_id: _attributes(text, folder) for query_id, _, text in queries},
+        attributes={query_id: _attributes(text, folder / "queries.parquet") for query_id, _, text in queries},
+        document_attributes={
+            doc_id: _attributes(text, folder / "documents.parquet")
+            for doc_id, text in _rows(folder, "documents.parquet")
+        },
     )
 
 
-def _attributes(text: str, folder: Path) -> dict[str, tuple[str, ...]]:
+def _attributes(text: str, path: Path) -> dict[str, tuple[str, ...]]:
     try:
         return {name: tuple(map(str, values)) for name, values in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        message = "attributes are not JSON lists by name; the file was changed"
-        raise DataError(message, folder / "queries.parquet") from error
+        raise DataError("attributes are not JSON lists by name; the file was changed", path) from error
 
 
 def _per_query(folder: Path) -> dict[str, dict[Metric, dict[str, float]]]:

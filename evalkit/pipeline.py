@@ -20,7 +20,7 @@ from evalkit.provenance import capture
 from evalkit.result import EvalResult, Evidence, Subject
 from evalkit.sequential import rerank_until_decided
 from evalkit.stages import Log, Plan, key_of, rerank, retrieve
-from evalkit.types import Dataset, Fingerprint
+from evalkit.types import Candidates, Dataset, Document, Fingerprint
 
 
 def evaluate(plan: Plan) -> EvalResult:
@@ -36,7 +36,7 @@ def evaluate(plan: Plan) -> EvalResult:
     with log.phase("load"):
         dataset = plan.source.load()
     check_sweep(design, len(dataset.documents) - int(plan.exclude_self))
-    unknown = unknown_keys(dataset.queries, plan.family, design.slices)
+    unknown = unknown_keys(dataset, plan.family, design)
     subject = replace(describe(dataset), warnings=(*dataset.warnings, *unknown))
     fingerprints = {"embedder": plan.embedder.fingerprint, "reranker": plan.reranker.fingerprint}
     provenance = capture(fingerprints, plan.config, plan.command)
@@ -59,6 +59,7 @@ def evaluate(plan: Plan) -> EvalResult:
         qrels={query.id: dataset.qrels[query.id] for query in queries},
         families={query.id: families[query.id] for query in queries if query.id in families},
         attributes=attributes_of(queries, design.slices),
+        document_attributes=attributes_of(_met(dataset, candidates), design.document_slices),
     )
     with log.phase("measure"):
         assessment = assess(evidence, design, subject, scoring, observed, sequential)
@@ -76,6 +77,13 @@ def evaluate(plan: Plan) -> EvalResult:
         sequential=sequential,
         texts=_texts(dataset, assessment.examples),
     )
+
+
+def _met(dataset: Dataset, candidates: Candidates) -> list[Document]:
+    """The documents that are candidates of an evaluated query, or judged for one."""
+    met = {one.doc_id for found in candidates.values() for one in found}
+    met.update(doc_id for query_id in candidates for doc_id in dataset.qrels[query_id])
+    return [document for document in dataset.documents if document.id in met]
 
 
 def _texts(dataset: Dataset, examples: Sequence[Example]) -> Texts:

@@ -57,6 +57,7 @@ def settings_of(design: Design, rule: FamilyRule) -> dict[str, dict[str, Any]]:
             "family": rule.attribute,
             "family_pattern": rule.pattern,
             "slices": list(design.slices),
+            "document_slices": list(design.document_slices),
         },
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from evalkit.checks import whole_number
 from evalkit.errors import ConfigError
@@ -16,6 +16,7 @@ from evalkit.findings import (
     Expectation,
     Fate,
     Knee,
+    Languages,
     SliceGain,
     Verdict,
     WhatIf,
@@ -55,6 +56,10 @@ class Subject:
     warnings: tuple[str, ...] = ()
 
 
+ValuesOf: TypeAlias = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""id -> attribute -> its values, as text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that a result follows from: what the tables of a result folder hold.
@@ -63,13 +68,15 @@ class Evidence:
         candidates: Stage-1 candidates with both scores.
         qrels: Judgments of exactly the evaluated queries; each has a positive.
         families: query id -> family, for the queries that have one: translations or paraphrases of one question.
-        attributes: query id -> attribute -> values, for the attributes that slices are made of.
+        attributes: query id -> attribute -> values, for ``lang`` and the attributes that slices are made of.
+        document_attributes: The same of documents, for those that are candidates or judged.
     """
 
     candidates: Candidates
     qrels: Qrels
     families: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    attributes: ValuesOf = field(default_factory=dict)
+    document_attributes: ValuesOf = field(default_factory=dict)
 
     @property
     def unit(self) -> Literal["family", "query"]:
@@ -86,6 +93,7 @@ class Design:
         metrics: The metrics, the expectation's among them.
         expectation: What is judged.
         slices: Attributes of queries by which the gain is split.
+        document_slices: Attributes of documents by which it is split.
         resamples: Of every bootstrap and permutation.
         seed: Of everything that is drawn.
     """
@@ -94,12 +102,14 @@ class Design:
     metrics: tuple[Metric, ...]
     expectation: Expectation
     slices: tuple[str, ...] = ()
+    document_slices: tuple[str, ...] = ()
     resamples: int = 10_000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if len(set(self.slices)) < len(self.slices):
-            raise ConfigError(f"statistics.slices is {list(self.slices)}; expected every key once")
+        for name, keys in (("slices", self.slices), ("document_slices", self.document_slices)):
+            if len(set(keys)) < len(keys):
+                raise ConfigError(f"statistics.{name} is {list(keys)}; expected every key once")
         whole_number("statistics.resamples", self.resamples, 100)
         whole_number("statistics.seed", self.seed, 0)
 
@@ -119,7 +129,8 @@ class Assessment:
         fates: Per query and top-k, what became of the positives.
         attribution: The same in points, per top-k.
         knee: Where a larger top-k stops to pay.
-        slices: The gain by attributes of queries.
+        slices: The gain by attributes of queries and documents.
+        languages: The gain by language of queries and documents; None where they do not say, or all are in one.
         controls: The self-checks.
         what_ifs: Other uses of the same scores.
         examples: The queries that won and lost most.
@@ -136,6 +147,7 @@ class Assessment:
     attribution: tuple[Attribution, ...]
     knee: Knee
     slices: tuple[SliceGain, ...]
+    languages: Languages | None
     controls: tuple[Control, ...]
     what_ifs: tuple[WhatIf, ...]
     examples: tuple[Example, ...]

@@ -11,6 +11,7 @@ from evalkit.analysis.controls import controls, require_candidates
 from evalkit.analysis.derive import derive, rank_perfectly, systems_of
 from evalkit.analysis.examples import examples
 from evalkit.analysis.expectation import judge
+from evalkit.analysis.languages import languages
 from evalkit.analysis.metrics import JUDGED_CUTOFF, judged_share, mean, measure
 from evalkit.analysis.slices import slices
 from evalkit.analysis.units import Units
@@ -18,7 +19,7 @@ from evalkit.analysis.what_ifs import what_ifs
 from evalkit.findings import Control
 from evalkit.record import Scoring, Sequential
 from evalkit.result import Assessment, Design, Evidence, Subject
-from evalkit.types import Metric, Run, System
+from evalkit.types import DENSE, Metric, Run, System
 
 
 def assess(
@@ -46,16 +47,15 @@ def assess(
     systems = systems_of(design.top_ks)
     runs = {system.name: derive(evidence.candidates, system) for system in systems}
     values = {name: measure(run, evidence.qrels, design.metrics) for name, run in runs.items()}
-    oracles = {
-        system.name: measure(_oracle(evidence, system), evidence.qrels, design.metrics)
-        for system in systems
-        if system.top_k is not None
-    }
+    perfect = {system.name: _oracle(evidence, system) for system in systems if system.top_k is not None}
+    oracles = {name: measure(run, evidence.qrels, design.metrics) for name, run in perfect.items()}
     units = Units.of(list(evidence.qrels), evidence.families)
     comparisons = compare(systems, values, oracles, design, units, stopped=sequential is not None)
     judged = {name: judged_share(run, evidence.qrels) for name, run in runs.items()}
 
     expectation = design.expectation
+    decided = System("reranked", expectation.top_k).name
+    rankings = (runs[DENSE.name], runs[decided], perfect[decided])
     cutoff = expectation.metric.cutoff or JUDGED_CUTOFF
     all_fates = [fates(evidence.candidates, evidence.qrels, top_k, cutoff) for top_k in sorted(design.top_ks)]
     attribution = tuple(attribute(found, Metric("recall", cutoff)) for found in all_fates)
@@ -78,7 +78,8 @@ def assess(
         fates=tuple(fate for found in all_fates for fate in found),
         attribution=attribution,
         knee=knee(values, design, units),
-        slices=() if sequential else slices(evidence, design, values, oracles),
+        slices=() if sequential else slices(evidence, design, rankings, values, oracles),
+        languages=None if sequential else languages(evidence, design, rankings),
         controls=checks,
         examples=examples(evidence, expectation, runs, values),
         what_ifs=() if sequential else what_ifs(evidence, design, values, units),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from evalkit.analysis.expectation import EPSILON_POINTS, judge
 from evalkit.analysis.metrics import EPSILON
+from evalkit.analysis.parts import FEW_UNITS
 from evalkit.analysis.regression import RULE, Baseline, regression
-from evalkit.analysis.slices import FEW_UNITS
 from evalkit.errors import ConfigError
 from evalkit.findings import Expectation, Verdict
 from evalkit.result import EvalResult

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evalkit.checks import text
 from evalkit.errors import ConfigError
-from evalkit.types import Query, as_list
+from evalkit.result import Design, ValuesOf
+from evalkit.types import Dataset, Document, Query, as_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +57,40 @@ class FamilyRule:
         return {query_id: match[1] for query_id, match in matches.items() if match and match[1] is not None}
 
 
-CUSTOMARY = ("family", "lang", "kind")
+LANG = "lang"
+"""Key of the metadata that holds the language of a query or document."""
+
+CUSTOMARY = ("family", LANG, "kind")
 """Keys that are asked for whether or not a data set has them."""
 
 
-def unknown_keys(queries: Iterable[Query], rule: FamilyRule, slices: Sequence[str]) -> list[str]:
-    """One sentence per key that somebody asked for and no query has: most likely it is misspelt."""
-    known = {key for query in queries for key in query.metadata}
-    asked = [("statistics.family", rule.attribute)] + [("statistics.slices", name) for name in slices]
+def unknown_keys(dataset: Dataset, rule: FamilyRule, design: Design) -> list[str]:
+    """One sentence per key that somebody asked for and no query, or no document, has: most likely it is misspelt."""
+    queries = {key for query in dataset.queries for key in query.metadata}
+    documents = {key for document in dataset.documents for key in document.metadata}
+    asked = [
+        ("statistics.family", rule.attribute, "query", queries),
+        *(("statistics.slices", name, "query", queries) for name in design.slices),
+        *(("statistics.document_slices", name, "document", documents) for name in design.document_slices),
+    ]
     return [
-        f"{setting} names {key!r}, which no query has"
-        for setting, key in asked
+        f"{setting} names {key!r}, which no {entry} has"
+        for setting, key, entry, known in asked
         if key is not None and key not in known and key not in CUSTOMARY
     ]
 
 
-def attributes_of(queries: Iterable[Query], names: Sequence[str]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-    """Query id -> attribute -> its values as text, for the attributes that are asked for and that a query has."""
+def attributes_of(entries: Iterable[Query | Document], names: Sequence[str]) -> ValuesOf:
+    """Attribute -> its values as text, by id, for the attributes that are asked for and that an entry has.
+
+    ``lang`` is always asked for: the language table needs it.
+    """
+    asked = dict.fromkeys((LANG, *names))
     return {
-        query.id: {
-            name: tuple(map(str, as_list(query.metadata[name])))
-            for name in names
-            if query.metadata.get(name) is not None
+        entry.id: {
+            name: tuple(map(str, as_list(entry.metadata[name])))
+            for name in asked
+            if entry.metadata.get(name) is not None
         }
-        for query in queries
+        for entry in entries
     }

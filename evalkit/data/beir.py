@@ -9,7 +9,7 @@ from evalkit.checks import path as checked_path
 from evalkit.checks import text
 from evalkit.data.files import find
 from evalkit.data.judgments import Judgments, read_judgments
-from evalkit.data.rows import Entry, Row, document, entries, json_rows, query
+from evalkit.data.rows import Entry, Part, Row, document, entries, json_rows, query
 from evalkit.data.source import Choices, Source
 from evalkit.types import Document, Query
 
@@ -40,4 +40,4 @@ class BeirFolder(Source):
 
     def _entries(self, name: str, make: Callable[[Row], Entry]) -> Iterator[Entry]:
         file = find(self._folder, name)
-        return entries(json_rows(file), make, file)
+        return entries([Part(json_rows(file), file)], make)

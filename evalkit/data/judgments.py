@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.data.files import lines
+from evalkit.data.files import fault, lines
 from evalkit.errors import DataError
 
 _GRADE = re.compile(r"[+-]?[0-9]{1,6}(\.0+)?")
@@ -41,38 +41,44 @@ def read_judgments(path: Path) -> Judgments:
         DataError: No row at all, a row of another width, a grade that is no whole number, an empty
             id, or two rows that disagree about one pair.
     """
-    judgments = collect(_rows(path), path)
-    if not judgments.lines:
-        raise DataError("no judgment in this file; expected rows of query-id, corpus-id, score", path)
-    return judgments
+    return collect(_rows(path), path)
 
 
-def collect(rows: Iterable[tuple[int, str, str, str | int]], path: Path | None) -> Judgments:
+def collect(rows: Iterable[tuple[int, str, str, str | int]], path: Path | None, unit: str = "line") -> Judgments:
     """Judgments from rows of (row number, query id, document id, grade).
 
+    Args:
+        rows: Numbered as a reader would find them.
+        path: The file; None where they come from a library.
+        unit: What the numbers count, for messages.
+
     Raises:
-        DataError: A grade is no whole number, an id is empty, or two rows disagree about one pair.
+        DataError: No row at all, a grade that is no whole number, an empty id, or two rows that disagree
+            about one pair.
     """
     grades: dict[str, dict[str, int]] = {}
     seen: dict[tuple[str, str], int] = {}
     repeated = 0
     for number, query_id, doc_id, given in rows:
-        grade = _grade(str(given), path, number)
+        grade = _grade(str(given), path, number, unit)
         if not query_id or not doc_id:
-            raise DataError("an id is empty; every judgment names a query and a document", path, number)
+            raise fault("an id is empty; every judgment names a query and a document", path, number, unit)
         known = grades.setdefault(query_id, {})
         if doc_id in known:
             if known[doc_id] != grade:
-                raise DataError(
+                raise fault(
                     f"query {query_id!r} and document {doc_id!r} have grade {grade} here and "
-                    f"{known[doc_id]} in line {seen[query_id, doc_id]}; keep one",
+                    f"{known[doc_id]} in {unit} {seen[query_id, doc_id]}; keep one",
                     path,
                     number,
+                    unit,
                 )
             repeated += 1
             continue
         known[doc_id] = grade
         seen[query_id, doc_id] = number
+    if not seen:
+        raise DataError("no judgment here; expected rows of a query id, a document id and a grade", path)
     return Judgments(path, grades, seen, repeated)
 
 
@@ -93,9 +99,9 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
         yield number, row[0], row[-2], row[-1]
 
 
-def _grade(text: str, path: Path | None, number: int) -> int:
+def _grade(text: str, path: Path | None, number: int, unit: str) -> int:
     if not _GRADE.fullmatch(text):
         # Judgments are short; what is longer may be a text that slipped into the wrong column.
         found = repr(text) if len(text) <= _LONGEST_SHOWN else f"a text of {len(text)} characters"
-        raise DataError(f"the grade is {found}; expected a whole number such as 0, 1, 2", path, number)
+        raise fault(f"the grade is {found}; expected a whole number such as 0, 1, 2", path, number, unit)
     return int(float(text))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from evalkit.data.files import lines
+from evalkit.data.files import fault, lines
 from evalkit.errors import DataError
 from evalkit.types import Document, Query
 
@@ -30,24 +30,47 @@ def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
             raise DataError(str(error), path, number) from error
 
 
-def entries(rows: Iterable[tuple[int, Row]], make: Callable[[Row], Entry], path: Path | None) -> Iterator[Entry]:
-    """Make one entry of each numbered row; an id may appear once.
+class Part(NamedTuple):
+    """Numbered rows of one file, or of a library.
+
+    Attributes:
+        rows: (number, row), numbered as a reader would find them.
+        path: The file; None where they come from a library.
+        unit: What the numbers count, for messages.
+    """
+
+    rows: Iterable[tuple[int, Row]]
+    path: Path | None
+    unit: str = "line"
+
+
+def entries(parts: Iterable[Part], make: Callable[[Row], Entry]) -> Iterator[Entry]:
+    """Make one entry of each row of all parts; an id may appear once.
 
     Raises:
         DataError: A row is unfit, an id appears twice, or there is no row at all.
     """
-    first_row: dict[str, int] = {}
-    for number, row in rows:
-        try:
-            entry = make(row)
-        except DataError as error:
-            raise DataError(str(error), path, number) from error
-        if entry.id in first_row:
-            raise DataError(f"id {entry.id!r} was used in line {first_row[entry.id]} already", path, number)
-        first_row[entry.id] = number
-        yield entry
-    if not first_row:
-        raise DataError("the file is empty; expected one JSON object per line", path)
+    first: dict[str, tuple[Part, int]] = {}
+    part = None
+    for part in parts:
+        for number, row in part.rows:
+            try:
+                entry = make(row)
+            except DataError as error:
+                raise fault(str(error), part.path, number, part.unit) from error
+            if entry.id in first:
+                told = _place(*first[entry.id], seen_from=part)
+                raise fault(f"id {entry.id!r} was used in {told} already", part.path, number, part.unit)
+            first[entry.id] = part, number
+            yield entry
+    if not first:
+        what = "the file is empty" if part and part.path else "there is nothing here"
+        raise DataError(f"{what}; expected at least one row, with an id and a text", part.path if part else None)
+
+
+def _place(part: Part, number: int, seen_from: Part) -> str:
+    elsewhere = f" of {part.path.name}" if part.path and part is not seen_from else ""
+    return f"{part.unit} {number}{elsewhere}"
 
 
 def document(row: Row) -> Document:
@@ -67,7 +90,7 @@ def identifier(row: Row, key: str) -> str:
         found = f"no {key}" if key not in row else f"{key} of type {type(value).__name__}"
         raise DataError(f"{found}; expected a string. Keys here: {', '.join(row) or 'none'}")
     # Judgments are read from columns whose outer white space means nothing.
-    return _encodable(str(value).strip(), key)
+    return encodable(str(value).strip(), key)
 
 
 def text_of(row: Row, key: str, default: str | None = None) -> str:
@@ -76,7 +99,21 @@ def text_of(row: Row, key: str, default: str | None = None) -> str:
     if not isinstance(value, str):
         found = f"no {key}" if key not in row else f"{key} of type {type(value).__name__}"
         raise DataError(f"{found}; expected a string. Keys here: {', '.join(row)}")
-    return _encodable(value, key)
+    return encodable(value, key)
+
+
+def encodable(value: str, key: str) -> str:
+    """The text as it is.
+
+    Raises:
+        DataError: It holds half of a surrogate pair.
+    """
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        found = f"{key} holds half of a surrogate pair at character {error.start}"
+        raise DataError(f"{found}; no tokenizer reads it, remove it") from error
+    return value
 
 
 def _object(line: str) -> Row:
@@ -87,16 +124,7 @@ def _object(line: str) -> Row:
     except (ValueError, RecursionError) as error:
         raise DataError("a number is too long or the nesting too deep to be read; mend this line") from error
     if not isinstance(value, dict):
-        raise DataError(f"a JSON {type(value).__name__}; expected an object with _id and text")
-    return value
-
-
-def _encodable(value: str, key: str) -> str:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        found = f"{key} holds half of a surrogate pair at character {error.start}"
-        raise DataError(f"{found}; no tokenizer reads it, remove it") from error
+        raise DataError(f"a JSON {type(value).__name__}; expected an object with an id and a text")
     return value
 
 

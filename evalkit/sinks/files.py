@@ -20,7 +20,7 @@ class FilesSink:
     publishes = False
 
     def write(self, result: EvalResult, folder: Path) -> None:
-        """Add ``result.json``, five parquet files and ``runs/`` to the folder."""
+        """Add ``result.json``, six parquet files and ``runs/`` to the folder."""
         document = json.dumps(as_document(result), ensure_ascii=False, indent=2, allow_nan=False)
         (folder / "result.json").write_text(document + "\n", encoding="utf-8")
         candidate_table(result).to_parquet(folder / "candidates.parquet", index=False)
@@ -28,6 +28,7 @@ class FilesSink:
         fates_table(result).to_parquet(folder / "attribution.parquet", index=False)
         qrels_table(result).to_parquet(folder / "qrels.parquet", index=False)
         query_table(result).to_parquet(folder / "queries.parquet", index=False)
+        document_table(result).to_parquet(folder / "documents.parquet", index=False)
         runs = folder / "runs"
         runs.mkdir()
         for run in result.assessment.runs:
@@ -73,6 +74,15 @@ def query_table(result: EvalResult) -> pd.DataFrame:
         for query_id in evidence.qrels
     ]
     return pd.DataFrame(rows, columns=["query_id", "family", "attributes"], dtype="string")
+
+
+def document_table(result: EvalResult) -> pd.DataFrame:
+    """doc_id, attributes as JSON: the documents that are candidates or judged."""
+    rows = [
+        (doc_id, json.dumps(attributes, ensure_ascii=False))
+        for doc_id, attributes in result.evidence.document_attributes.items()
+    ]
+    return pd.DataFrame(rows, columns=["doc_id", "attributes"], dtype="string")
 
 
 def qrels_table(result: EvalResult) -> pd.DataFrame:
