@@ -27,6 +27,7 @@ from evalkit.findings import (
     Verdict,
     WhatIf,
 )
+from evalkit.parts import Languages, SliceGain
 from evalkit.record import Latency, Provenance, Scoring, Sequential
 from evalkit.result import Assessment, Design, EvalResult, Evidence, Subject
 from evalkit.sinks.document import SCHEMA_VERSION

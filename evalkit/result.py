@@ -16,11 +16,10 @@ from evalkit.findings import (
     Expectation,
     Fate,
     Knee,
-    Languages,
-    SliceGain,
     Verdict,
     WhatIf,
 )
+from evalkit.parts import Languages, SliceGain
 from evalkit.record import Latency, Provenance, Scoring, Sequential
 from evalkit.types import Candidates, Metric, PerQuery, Qrels, Run, System
 

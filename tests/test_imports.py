@@ -15,7 +15,7 @@ PLUG_INS = {"data", "models", "stores", "executors", "sinks"}
 LAYERS = [
     {"errors"},
     {"types", "checks"},
-    {"exhibits", "findings", "record", "manifest", "contrast"},
+    {"exhibits", "findings", "parts", "record", "manifest", "contrast"},
     {"result", "rules"},
     {"ports", "provenance"},
     {"testing", "analysis", *PLUG_INS},

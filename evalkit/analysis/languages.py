@@ -11,7 +11,7 @@ from evalkit.analysis.intervals import paired_intervals
 from evalkit.analysis.metrics import JUDGED_CUTOFF, measure
 from evalkit.analysis.parts import Rankings, adjusted, among, gain_of, members_of, values_of
 from evalkit.analysis.units import Units
-from evalkit.findings import LanguageBias, LanguageGain, Languages
+from evalkit.parts import LanguageBias, LanguageGain, Languages
 from evalkit.result import Design, Evidence
 
 

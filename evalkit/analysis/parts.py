@@ -13,7 +13,7 @@ from evalkit.analysis.intervals import paired_intervals
 from evalkit.analysis.metrics import mean, measure
 from evalkit.analysis.significance import UNRESOLVABLE, attainable_p, gain_p_values, holm
 from evalkit.analysis.units import Units
-from evalkit.findings import PartGain
+from evalkit.parts import PartGain
 from evalkit.result import Design, Evidence, ValuesOf
 from evalkit.types import PerQuery, Run
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from evalkit.analysis.comparison import Values
 from evalkit.analysis.parts import Rankings, Results, adjusted, among, gain_of, members_of, values_of
-from evalkit.findings import SliceGain
+from evalkit.parts import SliceGain
 from evalkit.result import Design, Evidence
 from evalkit.types import DENSE, System
 

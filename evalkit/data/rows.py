@@ -23,7 +23,16 @@ def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
     Raises:
         DataError: A line holds anything else.
     """
-    for number, line in lines(path):
+    return json_objects(lines(path), path)
+
+
+def json_objects(content: Iterable[tuple[int, str]], path: Path | None = None) -> Iterator[tuple[int, Row]]:
+    """(number, object) of numbered lines with one JSON object each.
+
+    Raises:
+        DataError: A line holds anything else.
+    """
+    for number, line in content:
         try:
             yield number, _object(line)
         except DataError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.findings import SliceGain, Status
+from evalkit.findings import Status
+from evalkit.parts import SliceGain
 from evalkit.result import EvalResult
 from evalkit.sinks import table
 from evalkit.sinks.latency_lines import milliseconds

@@ -80,8 +80,8 @@ def test_attributes_are_those_asked_for_as_texts() -> None:
     }
 
 
-def test_where_nothing_is_asked_for_nothing_is_kept() -> None:
-    assert attributes_of([query("q1", lang="de")], []) == {"q1": {}}
+def test_where_nothing_is_asked_for_only_the_language_is_kept() -> None:
+    assert attributes_of([query("q1", lang="de", kind="k"), query("q2")], []) == {"q1": {"lang": ("de",)}, "q2": {}}
 
 
 def test_an_empty_family_is_none() -> None:
