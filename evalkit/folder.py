@@ -22,8 +22,6 @@ from evalkit.findings import (
     Expectation,
     Fate,
     Knee,
-    Languages,
-    SliceGain,
     Verdict,
     WhatIf,
 )

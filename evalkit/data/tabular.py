@@ -1,38 +1,21 @@
-"""Rows of CSV, TSV, Parquet, JSON-lines and Excel files, values as the file has them: nothing is guessed to be missing."""
+"""Rows of CSV, TSV, Parquet, JSON-lines and Excel files, each value as the file has it."""
 
 from __future__ import annotations
 
 import csv
-import difflib
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
+from evalkit.data.columns import Dialect, check_columns
+from evalkit.data.excel import excel_rows
 from evalkit.data.files import plain_suffix, whole_lines
 from evalkit.data.rows import Part, Row, json_rows
-from evalkit.data.selection import LONGEST_SHOWN
 from evalkit.errors import DataError
 
 DELIMITERS = ",;\t"
 _LONGEST_CELL = 2**31 - 1
 """Characters; the standard library stops at 131,072 otherwise, which documents exceed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How a file is written, where that can be chosen.
-
-    Attributes:
-        delimiter: Between the cells of a CSV file; None finds out which of comma, semicolon and tab it is.
-        quote: What a CSV file puts around cells; None where it quotes nothing.
-        sheet: Name of the Excel sheet; None takes the only one.
-    """
-
-    delimiter: str | None = None
-    quote: str | None = '"'
-    sheet: str | None = None
 
 
 def table(path: Path, needed: Collection[str] | None, dialect: Dialect) -> Part:
@@ -46,40 +29,11 @@ def table(path: Path, needed: Collection[str] | None, dialect: Dialect) -> Part:
     Raises:
         DataError: The suffix is unknown; while reading: a column is missing or a row breaks the format.
     """
-    from evalkit.data.excel import excel_rows
-
-    readers: dict[str, Callable[[Path, Collection[str] | None, Dialect], Iterator[tuple[int, Row]]]] = {
-        ".csv": _csv_rows,
-        ".tsv": _csv_rows,
-        ".txt": _csv_rows,
-        ".parquet": _parquet_rows,
-        ".jsonl": _json_rows,
-        ".ndjson": _json_rows,
-        ".xlsx": excel_rows,
-        ".xlsm": excel_rows,
-    }
-    read = readers.get(plain_suffix(path))
-    if read is None:
-        raise DataError(f"the suffix tells no format that is known: {', '.join(readers)}", path)
-    return Part(read(path, needed, dialect), path, "row" if read in (_parquet_rows, excel_rows) else "line")
-
-
-def check_columns(path: Path, found: Sequence[str], needed: Collection[str] | None, line: int | None = None) -> None:
-    """Refuse a header that lacks a column or has it twice.
-
-    Raises:
-        DataError: The message lists the columns, but for long ones: a file without a header starts with texts.
-    """
-    for name in needed or ():
-        if found.count(name) == 1:
-            continue
-        if name in found:
-            raise DataError(f"two columns are called {name!r}; rename one", path, line)
-        shown = [repr(other) for other in found if len(other) <= LONGEST_SHOWN]
-        others = [f"{len(found) - len(shown)} with long names"] if len(shown) < len(found) else []
-        near = difflib.get_close_matches(name, found, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near and len(near[0]) <= LONGEST_SHOWN else ""
-        raise DataError(f"no column {name!r}; found: {', '.join(shown + others) or 'none'}.{hint}", path, line)
+    suffix = plain_suffix(path)
+    if suffix not in _FORMATS:
+        raise DataError(f"the suffix {suffix!r} tells no format; expected one of {', '.join(_FORMATS)}", path)
+    unit, read = _FORMATS[suffix]
+    return Part(read(path, needed, dialect), path, unit)
 
 
 def _csv_rows(path: Path, needed: Collection[str] | None, dialect: Dialect) -> Iterator[tuple[int, Row]]:
@@ -118,8 +72,8 @@ def _delimiter(header: str, needed: Collection[str], quote: str | None) -> str:
     """That which finds most of the columns that are needed, and of equals that which finds most columns."""
 
     def found(delimiter: str) -> tuple[int, int]:
-        quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-        cells = next(csv.reader([header], delimiter=delimiter, quotechar=quote, quoting=quoting))
+        unquoted = csv.reader([header], delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        cells = next(csv.reader([header], delimiter=delimiter, quotechar=quote) if quote else unquoted)
         return len({cell.strip() for cell in cells} & set(needed)), len(cells)
 
     return max(DELIMITERS, key=found)
@@ -152,16 +106,16 @@ def _parquet_rows(path: Path, needed: Collection[str] | None, _: Dialect) -> Ite
         raise DataError(what, path) from error
 
 
-def identifier_of(value: Any, name: str) -> str | None:
-    """An id as text; a whole number that Excel or pandas made a float is written without its ``.0``.
+_Reader = Callable[[Path, Collection[str] | None, Dialect], Iterator[tuple[int, Row]]]
 
-    Raises:
-        DataError: It is something else.
-    """
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - not a number
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise DataError(f"{name} of type {type(value).__name__}; expected text or a whole number")
-    return str(value).strip() or None
+_FORMATS: dict[str, tuple[str, _Reader]] = {
+    ".csv": ("line", _csv_rows),
+    ".tsv": ("line", _csv_rows),
+    ".txt": ("line", _csv_rows),
+    ".jsonl": ("line", _json_rows),
+    ".ndjson": ("line", _json_rows),
+    ".parquet": ("row", _parquet_rows),
+    ".xlsx": ("row", excel_rows),
+    ".xlsm": ("row", excel_rows),
+}
+"""Suffix -> what its rows are counted by, and what reads them."""
