@@ -18,7 +18,7 @@ from evalkit.errors import ConfigError
 from evalkit.findings import Expectation
 from evalkit.ports import Sink
 from evalkit.provenance import without_secret
-from evalkit.record import LatencyBudget
+from evalkit.record import LatencyBudget, LongDocuments
 from evalkit.result import Design
 from evalkit.stages import Plan
 from evalkit.types import Metric
@@ -40,14 +40,14 @@ def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
     """
     try:
         resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        retrieval, sweep, statistics, latency = (
-            _mapping(resolved, name) for name in ("retrieval", "sweep", "statistics", "latency")
+        retrieval, sweep, statistics, latency, long = (
+            _mapping(resolved, name) for name in ("retrieval", "sweep", "statistics", "latency", "long_documents")
         )
         boolean("retrieval.exclude_self", retrieval["exclude_self"])
         boolean("sweep.sequential", sweep["sequential"])
         return Plan(
             source=_make(config, "dataset"),
-            embedder=_make(config, "embedder"),
+            embedder=_make(config, "embedder") if retrieval["run"] is None else _make(config.retrieval, "run"),
             reranker=_make(config, "reranker"),
             store=_make(config, "vector_store"),
             cache=_make(config, "cache"),
@@ -56,6 +56,7 @@ def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
             family=FamilyRule(statistics["family"], statistics["family_pattern"]),
             sequential=sweep["sequential"],
             exclude_self=retrieval["exclude_self"],
+            long=LongDocuments(**long),
             latency=LatencyBudget(latency["queries"], latency["time_limit_s"]),
             notes=_make(config, "notes"),
             config=resolved,

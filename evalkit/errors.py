@@ -33,11 +33,15 @@ class DataError(EvalkitError):
         message: What was found, what was expected, what to do.
         path: The file, where one is to blame.
         line: Its 1-based line number, where one is to blame.
+        entry: Id of the document or query that is to blame, where it has one.
     """
 
-    def __init__(self, message: str, path: Path | None = None, line: int | None = None) -> None:
+    def __init__(
+        self, message: str, path: Path | None = None, line: int | None = None, entry: str | None = None
+    ) -> None:
         self.path = path
         self.line = line
+        self.entry = entry
         place = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         super().__init__(f"{place}{message}")
 

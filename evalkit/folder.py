@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "stage1_rank": "int64",
         "stage1_score": "float64",
         "rerank_score": "float64",
+        "tokens": "int64",
     },
     "qrels.parquet": {"query_id": "string", "doc_id": "string", "grade": "int64"},
     "queries.parquet": {"query_id": "string", "family": "string", "attributes": "string"},
@@ -56,7 +57,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "per_query.parquet": {"query_id": "string", "system": "string", "metric": "string", "value": "float64"},
     "attribution.parquet": {entry.name: "string" if entry.name == "query_id" else "int64" for entry in fields(Fate)},
 }
-_MAY_BE_NULL = ("rerank_score", "family")
+_MAY_BE_NULL = ("rerank_score", "tokens", "family")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,9 @@ def read_result(folder: Path) -> EvalResult:
     read = _Reader(folder)
     verdict = read.verdict()
     design = read.design(verdict.expectation)
-    evidence = _evidence(folder)
-    require_candidates(evidence, max(design.top_ks))
+    subject: Subject = read.block("dataset", Subject)
+    evidence = _evidence(folder, subject.unanswered)
+    require_candidates(evidence, max(design.top_ks), subject.unanswered)
     systems = systems_of(design.top_ks)
     runs = {system.name: derive(evidence.candidates, system) for system in systems}
     per_query = _per_query(folder)
@@ -105,7 +107,7 @@ def read_result(folder: Path) -> EvalResult:
     judged: dict[str, dict[str, float]] = read.block("judged", dict[str, dict[str, float]])
     return EvalResult(
         run_id=read.block("run_id", str),
-        dataset=read.block("dataset", Subject),
+        dataset=subject,
         evidence=evidence,
         design=design,
         assessment=Assessment(
@@ -214,7 +216,7 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no number of JSON")
 
 
-def _evidence(folder: Path) -> Evidence:
+def _evidence(folder: Path, unanswered: Sequence[str]) -> Evidence:
     qrels: dict[str, dict[str, int]] = {}
     count = 0
     for query_id, doc_id, grade in _rows(folder, "qrels.parquet"):
@@ -235,17 +237,19 @@ def _evidence(folder: Path) -> Evidence:
     queries = list(_rows(folder, "queries.parquet"))
     if [row[0] for row in queries] != list(qrels):
         raise DataError("holds other queries than qrels.parquet, or in another order", folder / "queries.parquet")
+    documents = list(_rows(folder, "documents.parquet"))
+    if len(dict(documents)) < len(documents):
+        raise DataError("describes a document twice; the file was changed", folder / "documents.parquet")
     if candidates.keys() - qrels.keys():
         raise DataError("holds queries that qrels.parquet does not judge", folder / "candidates.parquet")
+    # A table of candidates has no row for a query without any.
+    answers = candidates | {query_id: [] for query_id in unanswered if query_id not in candidates}
     return Evidence(
-        candidates={query_id: tuple(found) for query_id, found in candidates.items()},
+        candidates={query_id: tuple(answers[query_id]) for query_id in qrels if query_id in answers},
         qrels=qrels,
         families={query_id: family for query_id, family, _ in queries if family is not None},
         attributes={query_id: _attributes(text, folder / "queries.parquet") for query_id, _, text in queries},
-        document_attributes={
-            doc_id: _attributes(text, folder / "documents.parquet")
-            for doc_id, text in _rows(folder, "documents.parquet")
-        },
+        document_attributes={doc_id: _attributes(text, folder / "documents.parquet") for doc_id, text in documents},
     )
 
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import chain
 
 import numpy as np
 
 from evalkit.errors import StoreError
-from evalkit.ports import Notes, Pair
+from evalkit.ports import Embedder, FoundRun, FoundScores, Notes, Pair, Reranker
 from evalkit.record import Latency, StageTwoLatency
 from evalkit.stages import Plan, key_of
 from evalkit.types import Candidates, Dataset
@@ -21,7 +22,7 @@ _LOG = logging.getLogger("evalkit.latency")
 LEAST_QUERIES = 3
 """Probed even where the time limit has passed."""
 
-_SETTINGS = ("embedder", "reranker", "vector_store")
+_SETTINGS = ("embedder", "reranker", "vector_store", "long_documents")
 """Their settings change the speed, also where they leave every number as it is, such as the number of threads."""
 
 
@@ -40,7 +41,7 @@ def latency_of(
     Returns:
         None where the probe is off, or nothing is remembered of these models, this store, corpus and machine.
     """
-    if not plan.latency.queries:
+    if not plan.latency.queries or isinstance(plan.embedder, FoundRun) or isinstance(plan.reranker, FoundScores):
         return None
     place = "{processor}, {cores} cores, {platform}".format(**machine)
     settings = {role: plan.config.get(role) for role in _SETTINGS}
@@ -56,13 +57,15 @@ def latency_of(
     if not loaded:
         return recall(plan.notes, key, plan.design.top_ks)
     _LOG.info("timing both stages, one query at a time, for about %d s at most", plan.latency.time_limit_s)
-    latency = measure(plan, dataset, candidates, place)
+    latency = measure(plan, plan.embedder, plan.reranker, dataset, candidates, place)
     remember(plan.notes, key, latency)
     return latency
 
 
 def measure(
     plan: Plan,
+    embedder: Embedder,
+    reranker: Reranker,
     dataset: Dataset,
     candidates: Candidates,
     machine: str,
@@ -75,6 +78,8 @@ def measure(
 
     Args:
         plan: Its store is open and filled.
+        embedder: Embeds the queries.
+        reranker: Scores their pairs.
         dataset: The texts.
         candidates: Of at least one query.
         machine: Where this runs.
@@ -90,8 +95,13 @@ def measure(
     stage2_s: dict[int, list[float]] = {top_k: [] for top_k in sorted(plan.design.top_ks)}
     tokens: dict[int, list[int]] = {top_k: [] for top_k in stage2_s}
 
-    def pairs_of(query_id: str) -> list[Pair]:
-        return [(questions[query_id], contents[one.doc_id]) for one in candidates[query_id][:depth]]
+    def pairs_of(query_id: str) -> list[list[Pair]]:
+        """Of each candidate the pairs that are scored for it: one, or one per window of a long document."""
+        whole = [(questions[query_id], contents[one.doc_id]) for one in candidates[query_id][:depth]]
+        if plan.long.stage2 == "cut":
+            return [[pair] for pair in whole]
+        windows = reranker.windows(whole, plan.long.overlap)
+        return [[(questions[query_id], window) for window in found] for found in windows]
 
     def seconds(work: Callable[..., object], given: object) -> float:
         begin = clock()
@@ -99,25 +109,25 @@ def measure(
         return clock() - begin
 
     def retrieve(query_id: str) -> None:
-        plan.store.search(plan.embedder.embed_queries([questions[query_id]]), depth)
+        plan.store.search(embedder.embed_queries([questions[query_id]]), depth)
 
     retrieve(order[-1])
-    plan.reranker.score(pairs_of(order[-1]))
+    reranker.score(list(chain.from_iterable(pairs_of(order[-1]))))
     started = clock()
     for query_id in order[: plan.latency.queries]:
         if len(stage1_s) >= LEAST_QUERIES and clock() - started >= plan.latency.time_limit_s:
             break
         stage1_s.append(seconds(retrieve, query_id))
         pairs = pairs_of(query_id)
-        read = np.minimum(plan.reranker.count_tokens(pairs), plan.reranker.max_length).tolist()
         for top_k in generator.permutation(list(stage2_s)).tolist():
-            stage2_s[top_k].append(seconds(plan.reranker.score, pairs[:top_k]))
-            tokens[top_k] += read[:top_k]
+            scored = list(chain.from_iterable(pairs[:top_k]))
+            stage2_s[top_k].append(seconds(reranker.score, scored))
+            tokens[top_k] += np.minimum(reranker.count_tokens(scored), reranker.max_length).tolist()
     p50_ms, p95_ms = _percentiles_ms(stage1_s)
     return Latency(
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine,
-        device=plan.reranker.device,
+        device=reranker.device,
         n_queries=len(stage1_s),
         stage1_p50_ms=p50_ms,
         stage1_p95_ms=p95_ms,

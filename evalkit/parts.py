@@ -71,11 +71,11 @@ class LanguageBias:
     """How much of the top of the pooled ranking is in the asker's own language; shares are fractions.
 
     Attributes:
-        query_lang: Language of the queries; None: all that have one.
-        cutoff: Ranks that count.
-        relevant_share: Share of the relevant documents that are in the asker's language: what a ranking that does not
-            look at the language would come near to.
-        dense_share, reranked_share: Of the first documents.
+        query_lang: Language of the queries; None: all rows together.
+        cutoff: Documents of the top, those aside that name no language.
+        relevant_share: Share of the relevant documents that are in the asker's language: what the top would hold if it
+            were drawn from these alone.
+        dense_share, reranked_share: Of the top of either ranking.
         delta_points: 100 x (reranked - dense).
         ci_low, ci_high: Its interval.
     """
@@ -93,7 +93,14 @@ class LanguageBias:
 
 @dataclass(frozen=True, slots=True)
 class Languages:
-    """The language table: the gain by language of queries and documents, and what the ranking prefers."""
+    """The language table: the gain by language of queries and documents, and what the ranking prefers.
+
+    Attributes:
+        gains: Cells by document language, then query language, and pooled rows; without these where documents are in
+            one language.
+        bias: By query language, where any document is in it, and last over all of these; none where documents are in
+            one language.
+    """
 
     gains: tuple[LanguageGain, ...]
     bias: tuple[LanguageBias, ...]

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit.analysis.assess import assess
 from evalkit.analysis.expectation import check_sweep
 from evalkit.analysis.grouping import attributes_of, unknown_keys
 from evalkit.exhibits import Example, Texts
+from evalkit.findings import Control
 from evalkit.latency import latency_of
-from evalkit.probes import NOT_REPLAYED, check_replay, check_store
+from evalkit.own_run import found_candidates, found_scores, unanswered
+from evalkit.ports import FoundRun, FoundScores
+from evalkit.probes import NO_STORE, NOT_REPLAYED, check_replay, check_store
 from evalkit.provenance import capture
+from evalkit.record import Scoring, Sequential
 from evalkit.result import EvalResult, Evidence, Subject
 from evalkit.sequential import rerank_until_decided
-from evalkit.stages import Log, Plan, key_of, rerank, retrieve
+from evalkit.stage_one import Points, retrieve
+from evalkit.stage_two import rerank
+from evalkit.stages import Log, Plan, key_of
 from evalkit.types import Candidates, Dataset, Document, Fingerprint
 
 
@@ -40,17 +46,19 @@ def evaluate(plan: Plan) -> EvalResult:
     subject = replace(describe(dataset), warnings=(*dataset.warnings, *unknown))
     fingerprints = {"embedder": plan.embedder.fingerprint, "reranker": plan.reranker.fingerprint}
     provenance = capture(fingerprints, plan.config, plan.command)
-    families, sequential = plan.family.families(dataset.queries), None
+    families = plan.family.families(dataset.queries)
     with closing(plan.cache), closing(plan.store):
-        retrieved = retrieve(plan, dataset, log)
-        if plan.sequential:
-            candidates, scoring, sequential = rerank_until_decided(plan, dataset, retrieved, families, log)
-        else:
-            candidates, scoring = rerank(plan, dataset, retrieved, log)
+        retrieved, points, notes = _stage_one(plan, dataset, log)
+        reranked = _stage_two(plan, dataset, retrieved, families, log)
+        candidates, scoring, sequential = reranked.candidates, reranked.scoring, reranked.sequential
+        subject = replace(
+            subject,
+            warnings=(*subject.warnings, *notes, *reranked.notes),
+            unanswered=unanswered(candidates),
+        )
+        loaded = log.computed["pairs"] > 0
         with log.phase("probe"):
-            loaded = log.computed["pairs"] > 0
-            replayed = check_replay(plan.reranker, candidates, dataset, design.seed) if loaded else NOT_REPLAYED
-            observed = [*check_store(plan.store, dataset, design.seed), replayed]
+            observed = [*_check_store(plan, points), _check_scores(plan, dataset, candidates, loaded=loaded)]
         with log.phase("latency"):
             latency = latency_of(plan, dataset, candidates, provenance.machine, loaded=loaded)
     queries = [query for query in dataset.queries if query.id in candidates]
@@ -77,6 +85,46 @@ def evaluate(plan: Plan) -> EvalResult:
         sequential=sequential,
         texts=_texts(dataset, assessment.examples),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reranked:
+    """What stage 2 gave, and what a careful reader should know of it."""
+
+    candidates: Candidates
+    scoring: Scoring
+    sequential: Sequential | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _stage_one(plan: Plan, dataset: Dataset, log: Log) -> tuple[Candidates, tuple[str, ...], tuple[str, ...]]:
+    """Candidates, the points that the store holds for them, and what a careful reader should know."""
+    if isinstance(plan.embedder, FoundRun):
+        candidates, notes = found_candidates(plan, plan.embedder, dataset, log)
+        return candidates, (), notes
+    points = Points.of(plan, plan.embedder, dataset)
+    return retrieve(plan, plan.embedder, dataset, points, log), tuple(points.texts), ()
+
+
+def _stage_two(plan: Plan, dataset: Dataset, retrieved: Candidates, families: Mapping[str, str], log: Log) -> _Reranked:
+    if isinstance(plan.reranker, FoundScores):
+        candidates, scoring, notes = found_scores(plan, plan.reranker, retrieved, log)
+        return _Reranked(candidates, scoring, notes=notes)
+    if plan.sequential:
+        return _Reranked(*rerank_until_decided(plan, plan.reranker, dataset, retrieved, families, log))
+    return _Reranked(*rerank(plan, plan.reranker, dataset, retrieved, log))
+
+
+def _check_store(plan: Plan, points: Sequence[str]) -> tuple[Control, ...]:
+    if isinstance(plan.embedder, FoundRun):
+        return NO_STORE
+    return check_store(plan.store, points, plan.design.seed)
+
+
+def _check_scores(plan: Plan, dataset: Dataset, candidates: Candidates, *, loaded: bool) -> Control:
+    if isinstance(plan.reranker, FoundScores) or not loaded:
+        return NOT_REPLAYED
+    return check_replay(plan.reranker, candidates, dataset, plan.design.seed)
 
 
 def _met(dataset: Dataset, candidates: Candidates) -> list[Document]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,10 @@ class Embedder(Protocol):
         """One row per text, in order; prompts may differ from those of documents."""
         ...
 
+    def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:
+        """Each document in windows that are read whole and overlap by so many tokens; one where it fits."""
+        ...
+
 
 class Reranker(Protocol):
     """Pairs to raw scores, each pair on its own (pointwise)."""
@@ -85,6 +89,43 @@ class Reranker(Protocol):
 
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
         """Tokens of each pair before truncation, special tokens included, shape (n,)."""
+        ...
+
+    def windows(self, pairs: Sequence[Pair], overlap: int) -> list[list[str]]:
+        """Each pair's document in windows that are read whole beside the query, overlapping by so many tokens."""
+        ...
+
+
+@runtime_checkable
+class FoundRun(Protocol):
+    """Stage 1 of a system that ran elsewhere: what it returned."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Everything that changes what was returned."""
+        ...
+
+    def read(self) -> Mapping[str, Sequence[Hit]]:
+        """Query id -> hits, in any order."""
+        ...
+
+
+@runtime_checkable
+class FoundScores(Protocol):
+    """Stage 2 of a system that ran elsewhere: the scores it gave."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Everything that changes the scores."""
+        ...
+
+    @property
+    def missing(self) -> Literal["error", "last"]:
+        """What a candidate without a score means: an incomplete file, or a place behind all that have one."""
+        ...
+
+    def scores(self) -> Mapping[str, Mapping[str, float]]:
+        """Query id -> document id -> score, more is better."""
         ...
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from evalkit.findings import Control
 from evalkit.ports import Pair, Reranker, VectorStore
-from evalkit.stages import SINGLE_PRECISION
+from evalkit.stage_one import SINGLE_PRECISION
 from evalkit.types import Candidates, Dataset
 
 SAMPLE = 32
@@ -21,19 +23,25 @@ ROUNDING = 1e-4
 
 
 NOT_REPLAYED = Control(
-    "replay", "skipped", "expected a loaded reranker to score pairs again; found every score of this run remembered"
+    "replay",
+    "skipped",
+    "expected a loaded reranker to score pairs again; found every score of this run remembered, or in a file",
+)
+
+NO_STORE = tuple(
+    Control(name, "skipped", "expected a vector store; found the run of a system that ran elsewhere")
+    for name in ("store_complete", "store_finds")
 )
 
 
-def check_store(store: VectorStore, dataset: Dataset, seed: int) -> tuple[Control, Control]:
+def check_store(store: VectorStore, doc_ids: Sequence[str], seed: int) -> tuple[Control, Control]:
     """Whether the store holds every document, and finds documents by their own vectors.
 
     Args:
         store: Open and filled.
-        dataset: Its documents.
+        doc_ids: Of its documents, or of the windows of long ones.
         seed: Of the sample.
     """
-    doc_ids = [document.id for document in dataset.documents]
     missing = len(store.missing(doc_ids))
     complete = Control(
         "store_complete",
@@ -76,10 +84,19 @@ def check_replay(reranker: Reranker, candidates: Candidates, dataset: Dataset, s
     pairs: list[Pair] = []
     before: list[float] = []
     for query_id in generator.permutation(list(candidates))[:SAMPLE]:
-        scored = [(one.doc_id, one.rerank_score) for one in candidates[query_id] if one.rerank_score is not None]
+        # Of a pair that is too long, the best window was kept, which is another text.
+        scored = [
+            (one.doc_id, one.rerank_score)
+            for one in candidates[query_id]
+            if one.rerank_score is not None and (one.tokens or 0) <= reranker.max_length
+        ]
+        if not scored:
+            continue
         doc_id, score = scored[generator.integers(len(scored))]
         pairs.append((questions[query_id], contents[doc_id]))
         before.append(score)
+    if not pairs:
+        return Control("replay", "skipped", "expected pairs that the reranker reads whole; found none in the sample")
     everything = [one.rerank_score for found in candidates.values() for one in found if one.rerank_score is not None]
     allowed = max(SCATTER * float(np.std(everything)), ROUNDING * max(1.0, float(np.abs(everything).max())))
     moved = float(np.abs(np.asarray(reranker.score(pairs)) - before).max())

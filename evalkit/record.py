@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evalkit.checks import whole_number
+from evalkit.checks import unfit, whole_number
 from evalkit.types import Fingerprint
 
 
@@ -17,14 +17,37 @@ class Scoring:
     Attributes:
         pairs: Unique (query, document) pairs that were needed.
         truncated: Pairs longer than the reranker's max_length.
-        max_length: That limit, in tokens, special tokens included.
+        max_length: That limit, in tokens, special tokens included; None where scores came from a file.
         ties: Candidates whose score equals that of another candidate of the same query.
+        windows: Windows in which the pairs beyond that limit were read; 0 where these were cut.
     """
 
     pairs: int
     truncated: int
-    max_length: int
+    max_length: int | None
     ties: int
+    windows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LongDocuments:
+    """What becomes of documents that are longer than a model reads.
+
+    Attributes:
+        stage1: ``cut`` embeds their beginning; ``windows`` embeds them in windows, and the best one counts.
+        stage2: The same of the reranker.
+        overlap: Tokens that a window shares with the one before.
+    """
+
+    stage1: Literal["cut", "windows"] = "cut"
+    stage2: Literal["cut", "windows"] = "windows"
+    overlap: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("stage1", "stage2"):
+            if getattr(self, name) not in ("cut", "windows"):
+                raise unfit(f"long_documents.{name}", getattr(self, name), "cut or windows")
+        whole_number("long_documents.overlap", self.overlap, 0)
 
 
 @dataclass(frozen=True, slots=True)

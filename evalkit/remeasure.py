@@ -11,7 +11,7 @@ from typing import Any
 from evalkit.analysis.assess import assess
 from evalkit.analysis.controls import OBSERVED
 from evalkit.analysis.expectation import check_sweep
-from evalkit.analysis.grouping import FamilyRule
+from evalkit.analysis.grouping import LANG, FamilyRule
 from evalkit.errors import ConfigError
 from evalkit.provenance import versions
 from evalkit.record import Latency
@@ -136,14 +136,19 @@ def _check_depth(result: EvalResult, design: Design) -> None:
 
 
 def _check_slices(result: EvalResult, design: Design) -> None:
-    known = {name for attributes in result.evidence.attributes.values() for name in attributes}
-    known.update(result.design.slices)
-    unknown = [name for name in design.slices if name not in known]
-    if unknown:
-        raise ConfigError(
-            f"statistics.slices names {', '.join(unknown)}, which this result does not hold; it holds "
-            f"{', '.join(sorted(known)) or 'none'}. Others are read from the data by evalkit run"
-        )
+    evidence = result.evidence
+    for setting, told, before, asked in (
+        ("slices", evidence.attributes, result.design.slices, design.slices),
+        ("document_slices", evidence.document_attributes, result.design.document_slices, design.document_slices),
+    ):
+        # Languages are always kept: where nobody names one, there are no slices by them.
+        known = {LANG, *before, *(name for attributes in told.values() for name in attributes)}
+        unknown = [name for name in asked if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"statistics.{setting} names {', '.join(unknown)}, which this result does not hold; it holds "
+                f"{', '.join(sorted(known))}. Others are read from the data by evalkit run"
+            )
 
 
 def _families(result: EvalResult, rule: FamilyRule) -> Mapping[str, str]:

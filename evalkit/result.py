@@ -39,6 +39,7 @@ class Subject:
         dangling: (query id, document id) of the positives that the corpus does not hold.
         unjudged: Selected queries without any judgment; not evaluated.
         without_positives: Selected queries whose judgments are all below 1; not evaluated.
+        unanswered: Evaluated queries that a run of stage 1, made elsewhere, does not answer; they count as 0.
         warnings: What a careful reader of the result should know about the files.
     """
 
@@ -52,6 +53,7 @@ class Subject:
     dangling: tuple[tuple[str, str], ...] = ()
     unjudged: tuple[str, ...] = ()
     without_positives: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -129,7 +131,8 @@ class Assessment:
         attribution: The same in points, per top-k.
         knee: Where a larger top-k stops to pay.
         slices: The gain by attributes of queries and documents.
-        languages: The gain by language of queries and documents; None where they do not say, or all are in one.
+        languages: The gain by language of queries and documents; None where they do not say, all are in one, or the run
+            stopped early.
         controls: The self-checks.
         what_ifs: Other uses of the same scores.
         examples: The queries that won and lost most.

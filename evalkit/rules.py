@@ -37,6 +37,7 @@ class Rules:
         decide_on: What is held against the band.
         floors: Metric -> least mean of the reranked system at the decision top-k, a fraction.
         slices: Attribute of queries -> least gain of each of its slices, in points.
+        languages: Least gain of each cell of the language table, query language x document language, in points.
         latency_p95_ms: Most milliseconds of both stages together, by the sum of their 95th percentiles.
         baseline: Name of the baseline that must not be fallen behind.
         tolerance_points: A drop up to this is none.
@@ -51,6 +52,7 @@ class Rules:
     decide_on: DecideOn | None = None
     floors: Mapping[Metric, float] = field(default_factory=dict)
     slices: Mapping[str, float] = field(default_factory=dict)
+    languages: float | None = None
     latency_p95_ms: float | None = None
     baseline: str | None = AUTO
     tolerance_points: float = 1.0
@@ -60,7 +62,7 @@ class Rules:
         _one_of("expectation", self.expectation, get_args(Policy))
         if self.top_k is not None:
             whole_number("gate.top_k", self.top_k, 1)
-        for name in ("min_points", "max_points"):
+        for name in ("min_points", "max_points", "languages"):
             if getattr(self, name) is not None:
                 _number(name, getattr(self, name), "a finite number of points, or null")
         if self.decide_on is not None:

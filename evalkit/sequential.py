@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from contextlib import closing
 
@@ -11,14 +12,16 @@ from evalkit.analysis.derive import derive
 from evalkit.analysis.metrics import measure
 from evalkit.analysis.sequence import decide, follow
 from evalkit.analysis.units import Units
+from evalkit.ports import Numbers, Reranker
 from evalkit.record import Scoring, Sequential
 from evalkit.result import Design
-from evalkit.stages import Log, Pairs, Plan, in_chunks
+from evalkit.stage_two import Pairs, best_windows
+from evalkit.stages import Log, Plan, in_chunks
 from evalkit.types import DENSE, Candidates, Dataset, Qrels, System
 
 
 def rerank_until_decided(
-    plan: Plan, dataset: Dataset, retrieved: Candidates, families: Mapping[str, str], log: Log
+    plan: Plan, reranker: Reranker, dataset: Dataset, retrieved: Candidates, families: Mapping[str, str], log: Log
 ) -> tuple[Candidates, Scoring, Sequential]:
     """Score the decision top-k of one unit after the other; a unit is a query, or a family of them.
 
@@ -26,6 +29,7 @@ def rerank_until_decided(
 
     Args:
         plan: Its only top-k is the expectation's.
+        reranker: Scores the pairs.
         dataset: Queries, documents, judgments.
         retrieved: Candidates of every query.
         families: query id -> family.
@@ -45,24 +49,29 @@ def rerank_until_decided(
     sizes, max_size = units.sizes[order], int(units.sizes.max())
     totals = np.zeros(units.n_units)
     with log.phase("rerank"):
-        pairs = Pairs.of(plan, dataset, retrieved)
+        pairs = Pairs.of(plan, reranker, dataset, retrieved)
         queue = pairs.of_queries(query_id for unit in order for query_id in members[unit])
-        with closing(in_chunks(plan, list(queue.texts), queue.scorer(plan.reranker), "pairs")) as chunks:
+        best: dict[bytes, Numbers] = {}
+        windows = computed = 0
+        with closing(in_chunks(plan, list(queue.texts), queue.scorer(reranker), "pairs")) as chunks:
             rows = next(chunks)
             remembered = set(rows)
             for n_units, unit in enumerate(order, start=1):
                 some = pairs.of_queries(members[unit])
                 while not some.texts.keys() <= rows.keys():
                     rows.update(next(chunks))
-                candidates, _ = some.outcome(retrieved, rows, plan.reranker.max_length)
+                long = best_windows(plan, reranker, some, rows)
+                best.update(long.rows)
+                windows, computed = windows + long.windows, computed + long.computed
+                candidates, _ = some.outcome(retrieved, ChainMap(best, rows), reranker.max_length)
                 totals[n_units - 1] = _gain(candidates, dataset.qrels, design)
                 if decide(totals[:n_units], sizes[:n_units], max_size, edge)[1] is not None:
                     break
-        log.computed["pairs"] = len(rows.keys() - remembered)
+        log.computed["pairs"] = len(rows.keys() - remembered) + computed
     progress = follow(totals[:n_units], sizes[:n_units], max_size, edge)
     spent = {query_id for unit in order[:n_units] for query_id in members[unit]}
     seen = pairs.of_queries(query_id for query_id in units.query_ids if query_id in spent)
-    candidates, scoring = seen.outcome(retrieved, rows, plan.reranker.max_length)
+    candidates, scoring = seen.outcome(retrieved, ChainMap(best, rows), reranker.max_length, windows)
     return (
         candidates,
         scoring,

@@ -38,6 +38,9 @@ class WordEmbedder:
 
     embed_queries = embed_documents
 
+    def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:  # noqa: ARG002 - part of the port
+        return [[text] for text in texts]
+
     def _vector(self, text: str) -> NDArray[np.float32]:
         vector = np.zeros(self._dimension, dtype=np.float32)
         for word in _words(text):
@@ -84,6 +87,9 @@ class FunctionReranker:
 
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
         return np.array([len(query.split()) + len(document.split()) for query, document in pairs], dtype=np.int64)
+
+    def windows(self, pairs: Sequence[Pair], overlap: int) -> list[list[str]]:
+        return [_in_windows(document, self._max_length - len(query.split()), overlap) for query, document in pairs]
 
 
 class ArrayStore:
@@ -146,6 +152,13 @@ class DictNotes:
 
     def put(self, key: bytes, note: Mapping[str, Any]) -> None:
         self._notes[key] = json.dumps(note)
+
+
+def _in_windows(text: str, room: int, overlap: int) -> list[str]:
+    """Windows of ``room`` words."""
+    words = text.split()
+    step = max(1, room - overlap)
+    return [" ".join(words[begin : begin + room]) for begin in range(0, max(1, len(words) - overlap), step)]
 
 
 def _words(text: str) -> list[str]:

@@ -59,7 +59,7 @@ class Query:
         if not self.id:
             raise DataError("a query has an empty id; every query needs one")
         if not self.text.strip():
-            raise DataError(f"query {self.id!r} has no text; remove it or give it one")
+            raise DataError(f"query {self.id!r} has no text; remove it or give it one", entry=self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +165,14 @@ class Candidate:
         stage1_rank: Its place in stage 1, from 1.
         stage1_score: Inner product of the query's and the document's vectors.
         rerank_score: The reranker's raw score (logit), or None before stage 2.
+        tokens: Tokens of the pair before anything is cut or split; None where no reranker counted them.
     """
 
     doc_id: str
     stage1_rank: int
     stage1_score: float
     rerank_score: float | None = None
+    tokens: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("stage-1", self.stage1_score), ("rerank", self.rerank_score)):

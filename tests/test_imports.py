@@ -20,6 +20,7 @@ LAYERS = [
     {"ports", "provenance"},
     {"testing", "analysis", *PLUG_INS},
     {"delivery", "stages", "folder"},
+    {"stage_one", "stage_two", "own_run"},
     {"latency", "probes", "sequential", "baseline", "remeasure", "locating"},
     {"pipeline", "verify"},
     {"composition"},

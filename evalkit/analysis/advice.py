@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evalkit.findings import Attribution, Comparison, Control, Verdict
+from evalkit.parts import Languages
 from evalkit.record import Scoring
 
 TRUNCATED = 0.05
@@ -17,6 +18,12 @@ UNJUDGED_POINTS = 5.0
 HALF = 0.5
 """A reranker that captures less than this share of the headroom leaves more than it takes."""
 
+SIGNIFICANT = 0.05
+"""An adjusted p under this is called certain."""
+
+NAMED = 4
+"""Cells of the language table that a line names; a table of many languages has hundreds."""
+
 
 def advise(
     verdict: Verdict,
@@ -25,6 +32,7 @@ def advise(
     checks: Sequence[Control],
     scoring: Scoring,
     judged: Mapping[str, float],
+    languages: Languages | None,
 ) -> Verdict:
     """The verdict with advice that follows from the evidence.
 
@@ -35,6 +43,7 @@ def advise(
         checks: The controls; one of them tells whether the reranker beats chance.
         scoring: Pairs that were cut.
         judged: system -> Judged@5.
+        languages: The language table; None where there is none.
     """
     expected = verdict.expectation
     rows = [row for row in comparisons if row.metric == expected.metric]
@@ -46,6 +55,7 @@ def advise(
     elif verdict.status == "below":
         advice += _room(decision, rows, fate, expected.min_points)
         advice += _reranker(decision, fate, checks, scoring, expected.min_points)
+        advice += [] if languages is None else [*_lost(languages), *_own_language(languages)]
         advice += _labels(judged, decision)
     elif verdict.status == "above":
         advice.append(
@@ -110,6 +120,37 @@ def _reranker(
             "the documents."
         )
     return found
+
+
+def _lost(languages: Languages) -> list[str]:
+    """The cells of the language table that are worse off for certain."""
+    lost = [cell for cell in languages.cells if cell.p_adjusted < SIGNIFICANT and cell.ci_high < 0 and not cell.note]
+    if not lost:
+        return []
+    worst = sorted(lost, key=lambda cell: cell.delta_points)
+    named = [f"{cell.query_lang} -> {cell.document_lang} ({cell.delta_points:+.1f} points)" for cell in worst[:NAMED]]
+    more = [f"and {len(lost) - NAMED} more"] if len(lost) > NAMED else []
+    return [
+        f"Reranking loses for certain in {', '.join([*named, *more])}, language of the query -> of the documents: the "
+        "reranker may not have been trained for these languages. Take one that was, or keep the order of dense "
+        "retrieval there."
+    ]
+
+
+def _own_language(languages: Languages) -> list[str]:
+    """Whether reranking puts documents on top because of their language: more of them for certain, and too many.
+
+    The row over all queries alone is held to its interval, which no other row was chosen over.
+    """
+    row = languages.bias[-1] if languages.bias else None
+    if row is None or row.ci_low <= 0 or row.reranked_share <= row.relevant_share:
+        return []
+    return [
+        f"Reranking prefers documents in the asker's own language: their share of the top {row.cutoff} rose from "
+        f"{100 * row.dense_share:.0f} % to {100 * row.reranked_share:.0f} % ({row.delta_points:+.1f} points, 95 % "
+        f"interval {row.ci_low:+.1f} to {row.ci_high:+.1f}), and {100 * row.relevant_share:.0f} % of the relevant "
+        "ones are in it. The reranker may not have been trained on pairs across these languages."
+    ]
 
 
 def _labels(judged: Mapping[str, float], decision: Comparison) -> list[str]:

@@ -43,7 +43,7 @@ def assess(
     Raises:
         ControlError: The candidates are incomplete or repeat a document, so that there is nothing to rank.
     """
-    require_candidates(evidence, max(design.top_ks))
+    require_candidates(evidence, max(design.top_ks), subject.unanswered)
     systems = systems_of(design.top_ks)
     runs = {system.name: derive(evidence.candidates, system) for system in systems}
     values = {name: measure(run, evidence.qrels, design.metrics) for name, run in runs.items()}
@@ -65,6 +65,7 @@ def assess(
         found for found in comparisons if (found.metric, found.top_k) == (expectation.metric, expectation.top_k)
     )
     verdict = judge(decision, expectation, sequential, failed)
+    by_language = None if sequential else languages(evidence, design, rankings)
     return Assessment(
         systems=systems,
         runs=tuple(runs.values()),
@@ -74,12 +75,12 @@ def assess(
         },
         judged=judged,
         comparisons=tuple(comparisons),
-        verdict=advise(verdict, comparisons, attribution, checks, scoring, judged),
+        verdict=advise(verdict, comparisons, attribution, checks, scoring, judged, by_language),
         fates=tuple(fate for found in all_fates for fate in found),
         attribution=attribution,
         knee=knee(values, design, units),
         slices=() if sequential else slices(evidence, design, rankings, values, oracles),
-        languages=None if sequential else languages(evidence, design, rankings),
+        languages=by_language,
         controls=checks,
         examples=examples(evidence, expectation, runs, values),
         what_ifs=() if sequential else what_ifs(evidence, design, values, units),

@@ -7,7 +7,7 @@ result; those of the data hold it against what cannot be otherwise, or against c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import numpy as np
@@ -65,7 +65,7 @@ def controls(
     cutoff = expectation.metric.cutoff or JUDGED_CUTOFF
     matrices = Matrices.of(evidence.candidates, evidence.qrels, max(deepest, _deepest_cutoff(design, cutoff)))
     return (
-        *check_candidates(evidence, deepest),
+        *check_candidates(evidence, deepest, subject.unanswered),
         _top_k_1(evidence.candidates),
         _pool(evidence, runs),
         _identity(evidence, design, values),
@@ -81,18 +81,24 @@ def controls(
     )
 
 
-def check_candidates(evidence: Evidence, deepest: int) -> tuple[Control, Control]:
-    """What must hold before anything can be ranked: every query and candidate covered, no document twice."""
-    return _coverage(evidence, deepest), _duplicates(evidence.candidates)
+def check_candidates(evidence: Evidence, deepest: int, unanswered: Collection[str] = ()) -> tuple[Control, Control]:
+    """What must hold before anything can be ranked: every query and candidate covered, no document twice.
+
+    Args:
+        evidence: Candidates and the judged queries.
+        deepest: Candidates of each query that need a score.
+        unanswered: Queries that a run made elsewhere does not answer, as it is known.
+    """
+    return _coverage(evidence, deepest, unanswered), _duplicates(evidence.candidates)
 
 
-def require_candidates(evidence: Evidence, deepest: int) -> None:
+def require_candidates(evidence: Evidence, deepest: int, unanswered: Collection[str] = ()) -> None:
     """Refuse candidates that cannot be ranked.
 
     Raises:
         ControlError: They are incomplete or repeat a document.
     """
-    broken = [check for check in check_candidates(evidence, deepest) if check.status == "failed"]
+    broken = [check for check in check_candidates(evidence, deepest, unanswered) if check.status == "failed"]
     if broken:
         raise ControlError("; ".join(f"control {check.name} failed: {check.message}" for check in broken))
 
@@ -106,15 +112,16 @@ def _gaps(evidence: Evidence, deepest: int) -> tuple[int, int, int]:
     return empty, misranked, unscored
 
 
-def _coverage(evidence: Evidence, deepest: int) -> Control:
+def _coverage(evidence: Evidence, deepest: int, unanswered: Collection[str]) -> Control:
     empty, misranked, unscored = _gaps(evidence, deepest)
-    return _verdict(
-        "coverage",
-        not (empty or misranked or unscored),
+    found = (
         f"expected candidates with ranks from 1 for each of {len(evidence.qrels)} queries, and a score for each of the "
         f"first {deepest}; found {empty} queries without candidates, {misranked} with other ranks, and {unscored} "
-        "candidates without a score",
+        "candidates without a score"
     )
+    if not (misranked or unscored) and 0 < empty == len(unanswered):
+        return Control("coverage", "warned", f"{found}. The run that was given does not answer them: they count as 0")
+    return _verdict("coverage", not (empty or misranked or unscored), found)
 
 
 def _duplicates(candidates: Candidates) -> Control:
@@ -244,6 +251,15 @@ def _ties(candidates: Candidates) -> Control:
 
 
 def _truncated(scoring: Scoring) -> Control:
+    if scoring.max_length is None:
+        return Control("truncated", "skipped", "expected a reranker that counts tokens; found scores from a file")
+    if scoring.windows:
+        return Control(
+            "truncated",
+            "passed",
+            f"expected no pair to be cut; found {scoring.truncated} of {scoring.pairs} longer than the reranker's "
+            f"{scoring.max_length} tokens, and read in {scoring.windows} windows",
+        )
     what = f"pairs to be longer than the reranker's {scoring.max_length} tokens"
     return _share("truncated", scoring.truncated, scoring.pairs, TRUNCATED, what)
 

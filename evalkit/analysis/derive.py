@@ -15,6 +15,12 @@ def order_hits(hits: Iterable[tuple[str, float]], depth: int) -> tuple[Candidate
     return tuple(Candidate(doc_id, rank, score) for rank, (doc_id, score) in enumerate(ranked, start=1))
 
 
+def order_run(hits: Iterable[tuple[str, float]]) -> tuple[Candidate, ...]:
+    """Rank a TREC run as trec_eval does: score descending, then document id descending."""
+    ranked = sorted(hits, key=lambda hit: (hit[1], hit[0]), reverse=True)
+    return tuple(Candidate(doc_id, rank, score) for rank, (doc_id, score) in enumerate(ranked, start=1))
+
+
 def rank(candidates: Sequence[Candidate], top_k: int | None) -> tuple[str, ...]:
     """The ranking of one system for one query.
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from evalkit.analysis.expectation import EPSILON_POINTS, judge
+from evalkit.analysis.expectation import judge
+from evalkit.analysis.gate_parts import STOPPED, hold_languages, hold_slice
 from evalkit.analysis.metrics import EPSILON
-from evalkit.analysis.parts import FEW_UNITS
 from evalkit.analysis.regression import RULE, Baseline, regression
 from evalkit.errors import ConfigError
 from evalkit.findings import Expectation, Verdict
 from evalkit.result import EvalResult
 from evalkit.rules import Policy, Rules, Ruling, RulingStatus
 from evalkit.types import Metric, System
-
-_STOPPED = (
-    "the run stopped early, so that it can be held to its expectation alone; go on to a full result with evalkit run, "
-    "without sweep.sequential, or leave this rule out"
-)
 
 
 def hold(result: EvalResult, rules: Rules, baseline: Baseline | None = None) -> tuple[Ruling, ...]:
@@ -29,8 +22,8 @@ def hold(result: EvalResult, rules: Rules, baseline: Baseline | None = None) -> 
         baseline: What it must not fall behind; None where there is none.
 
     Returns:
-        The self-checks first, then the expectation, floors, slices, latency and the baseline, as far as they are asked
-        for. An invalid result is held to nothing else than its self-checks.
+        The self-checks first, then the expectation, floors, slices, languages, latency and the baseline, as far as they
+        are asked for. An invalid result is held to nothing else than its self-checks.
 
     Raises:
         ConfigError: The rules speak of a metric or top-k that the result does not hold, or of an impossible band.
@@ -44,7 +37,8 @@ def hold(result: EvalResult, rules: Rules, baseline: Baseline | None = None) -> 
         checks,
         _expectation(result, expected, rules.expectation),
         *(_floor(result, system, metric, least) for metric, least in rules.floors.items()),
-        *(_slice(result, expected, attribute, least) for attribute, least in rules.slices.items()),
+        *(hold_slice(result, expected, attribute, least) for attribute, least in rules.slices.items()),
+        *([] if rules.languages is None else [hold_languages(result, expected, rules.languages)]),
         *([] if rules.latency_p95_ms is None else [_latency(result, expected.top_k, rules.latency_p95_ms)]),
         *([] if rules.baseline is None else [_baseline(result, expected, rules, baseline)]),
     )
@@ -139,7 +133,7 @@ def _judged(verdict: Verdict, policy: Policy) -> RulingStatus:
 def _floor(result: EvalResult, system: str, metric: Metric, least: float) -> Ruling:
     name, means = f"floor {metric}", result.assessment.metrics[system]
     if result.sequential is not None:
-        return Ruling(name, "error", _STOPPED)
+        return Ruling(name, "error", STOPPED)
     if metric not in means:
         return Ruling(
             name,
@@ -151,68 +145,6 @@ def _floor(result: EvalResult, system: str, metric: Metric, least: float) -> Rul
     if mean < least - EPSILON:
         return Ruling(name, "failed", f"{metric} of {system} is {mean:.4f}, under the floor of {least:g}")
     return Ruling(name, "passed", f"{metric} of {system} is {mean:.4f}, at least {least:g} is asked for")
-
-
-def _slice(result: EvalResult, expected: Expectation, attribute: str, least: float) -> Ruling:
-    """No slice of an attribute may gain less; one that is too small is named and held to nothing."""
-    name, declared = f"slice {attribute}", result.assessment.verdict.expectation
-    if result.sequential is not None:
-        return Ruling(name, "error", _STOPPED)
-    if (expected.metric, expected.top_k) != (declared.metric, declared.top_k):
-        return Ruling(
-            name,
-            "error",
-            f"slices were measured on {declared.metric} at top-k {declared.top_k}, and the gate speaks of "
-            f"{expected.metric} at top-k {expected.top_k}; evalkit report RESULT expectation.metric={expected.metric} "
-            f"expectation.top_k={expected.top_k} measures them again without a model",
-        )
-    gains = _gains(result, attribute)
-    if not gains:
-        return Ruling(
-            name,
-            "failed",
-            f"no query has the attribute {attribute}, or it is not among statistics.slices "
-            f"({', '.join(result.design.slices) or 'none'}), so that nothing was held to {least:+g} points",
-        )
-    held = [gain for gain in gains if gain.units >= FEW_UNITS]
-    small = ", ".join(str(gain) for gain in gains if gain.units < FEW_UNITS)
-    if not held:
-        return Ruling(
-            name, "failed", f"every slice is too small to tell, so that nothing was held to {least:+g} points: {small}"
-        )
-    note = f"; too small to tell, and held to nothing: {small}" if small else ""
-    low = [gain for gain in held if gain.points < least - EPSILON_POINTS]
-    if low:
-        return Ruling(name, "failed", f"under the least gain of {least:+g} points: {', '.join(map(str, low))}{note}")
-    worst = min(held, key=lambda gain: gain.points)
-    return Ruling(name, "passed", f"the lowest of {len(held)} is {worst}, at least {least:+g} is asked for{note}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Gain:
-    """That of one slice, in points, over so many independent queries or families."""
-
-    value: str
-    points: float
-    units: int
-
-    def __str__(self) -> str:
-        return f"{self.value} {self.points:+.1f} points ({self.units} independent)"
-
-
-def _gains(result: EvalResult, attribute: str) -> list[_Gain]:
-    """The gain of every slice of an attribute; none where no query has it, or nothing was split by it."""
-    found = [
-        _Gain(one.value, one.delta_points, one.n_units)
-        for one in result.assessment.slices
-        if one.attribute == attribute
-    ]
-    if found or attribute not in result.design.slices:
-        return found
-    # A value that all queries share makes no slice: it would be the whole.
-    shared = {value for attributes in result.evidence.attributes.values() for value in attributes.get(attribute, ())}
-    whole = result.assessment.decision
-    return [_Gain(f"{value} (all queries)", whole.delta_points, whole.n_units) for value in shared]
 
 
 def _latency(result: EvalResult, top_k: int, budget: float) -> Ruling:
@@ -242,5 +174,5 @@ def _baseline(result: EvalResult, expected: Expectation, rules: Rules, kept: Bas
             RULE, "skipped", f"there is none named {result.dataset.name} yet; evalkit baseline keeps this result as one"
         )
     if result.sequential is not None:
-        return Ruling(RULE, "error", _STOPPED)
+        return Ruling(RULE, "error", STOPPED)
     return regression(Baseline.of(result, expected), kept, rules, result.design.resamples, result.design.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evalkit.checks import text
 from evalkit.errors import ConfigError
@@ -83,14 +84,12 @@ def unknown_keys(dataset: Dataset, rule: FamilyRule, design: Design) -> list[str
 def attributes_of(entries: Iterable[Query | Document], names: Sequence[str]) -> ValuesOf:
     """Attribute -> its values as text, by id, for the attributes that are asked for and that an entry has.
 
-    ``lang`` is always asked for: the language table needs it.
+    ``lang`` is always asked for: the language table needs it. A value that is null or empty is none.
     """
     asked = dict.fromkeys((LANG, *names))
-    return {
-        entry.id: {
-            name: tuple(map(str, as_list(entry.metadata[name])))
-            for name in asked
-            if entry.metadata.get(name) is not None
-        }
-        for entry in entries
-    }
+    told = {entry.id: {name: _texts(entry.metadata.get(name)) for name in asked} for entry in entries}
+    return {entry_id: {name: texts for name, texts in found.items() if texts} for entry_id, found in told.items()}
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(one) for one in as_list(value) if one not in (None, ""))

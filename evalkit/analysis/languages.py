@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.analysis.grouping import LANG
 from evalkit.analysis.intervals import paired_intervals
@@ -14,13 +15,21 @@ from evalkit.analysis.units import Units
 from evalkit.parts import LanguageBias, LanguageGain, Languages
 from evalkit.result import Design, Evidence
 
+Members = Mapping[str, Sequence[str]]
+"""Language -> the ids of the queries, or of the documents, that are in it."""
+
+Shares = tuple[float, float, float]
+"""Of one query: the share of its relevant documents, of dense's first and of reranked's first in its language."""
+
 
 def languages(evidence: Evidence, design: Design, rankings: Rankings) -> Languages | None:
     """The gain at the decision top-k and metric by query language x document language, and in the pooled ranking.
 
     A cell takes the queries in one language that have relevant documents in another (or the same): these are its R, and
-    only documents in that language are ranked. The pooled ranking holds all documents, and all relevant ones are R.
-    Holm corrects over all of them together.
+    only documents in that language are ranked. The pooled ranking holds all documents, and all relevant ones are R;
+    where documents are in one language it would repeat the cells, and is left out. Holm corrects over all of them
+    together. A query or document in several languages counts in each. One that names no language is in no cell, and
+    neither is a positive that the corpus does not hold; in the pooled ranking they count.
 
     Args:
         evidence: Judgments, families, and ``lang`` among the attributes of queries and documents.
@@ -28,23 +37,24 @@ def languages(evidence: Evidence, design: Design, rankings: Rankings) -> Languag
         rankings: Of dense, the decision's system and the perfect one.
 
     Returns:
-        None where queries or documents do not say their language, or all of both are in one and the same.
+        Cells by document language, then query language, and pooled rows by query language; None where no query has a
+        relevant document in a language that is named, or all queries and documents are in one and the same.
     """
     askers = members_of(evidence.qrels, evidence.attributes, LANG)
     holders = members_of(evidence.document_attributes, evidence.document_attributes, LANG)
-    if not askers or not holders or len(askers.keys() | holders.keys()) == 1:
+    if len(askers.keys() | holders.keys()) == 1:
         return None
-    gains = [*_cells(evidence, design, rankings, askers, holders), *_pooled(evidence, design, rankings, askers)]
-    several = len(holders) > 1
-    return Languages(adjusted(gains), tuple(_biases(evidence, design, rankings, askers)) if several else ())
+    cells = list(_cells(evidence, design, rankings, askers, holders))
+    if not cells:
+        return None
+    if len(holders) == 1:
+        return Languages(adjusted(cells), ())
+    pooled = _pooled(evidence, design, rankings, askers)
+    return Languages(adjusted([*cells, *pooled]), tuple(_biases(evidence, design, rankings, askers, holders)))
 
 
 def _cells(
-    evidence: Evidence,
-    design: Design,
-    rankings: Rankings,
-    askers: Mapping[str, Sequence[str]],
-    holders: Mapping[str, Sequence[str]],
+    evidence: Evidence, design: Design, rankings: Rankings, askers: Members, holders: Members
 ) -> Iterator[LanguageGain]:
     for document_lang, doc_ids in holders.items():
         documents = frozenset(doc_ids)
@@ -67,9 +77,7 @@ def _candidates(evidence: Evidence, query_ids: Sequence[str], documents: frozens
     return sum(one.doc_id in documents for candidates in found for one in candidates) / len(query_ids)
 
 
-def _pooled(
-    evidence: Evidence, design: Design, rankings: Rankings, askers: Mapping[str, Sequence[str]]
-) -> Iterator[LanguageGain]:
+def _pooled(evidence: Evidence, design: Design, rankings: Rankings, askers: Members) -> Iterator[LanguageGain]:
     metric, top_k = design.expectation.metric, design.expectation.top_k
     dense, reranked, oracle = (measure(run, evidence.qrels, [metric])[metric] for run in rankings)
     for query_lang, query_ids in askers.items():
@@ -83,44 +91,59 @@ def _pooled(
 
 
 def _biases(
-    evidence: Evidence, design: Design, rankings: Rankings, askers: Mapping[str, Sequence[str]]
+    evidence: Evidence, design: Design, rankings: Rankings, askers: Members, holders: Members
 ) -> Iterator[LanguageBias]:
+    """By query language, where any document is in it, and over all of these queries where there are several."""
+    cutoff = design.expectation.metric.cutoff or JUDGED_CUTOFF
+    shares = _shares(evidence, rankings, cutoff)
+    rows: dict[str | None, list[str]] = {}
     for query_lang, query_ids in askers.items():
-        yield _bias(query_lang, query_ids, evidence, design, rankings)
-    if len(askers) > 1:
-        everybody = [query_id for query_id in evidence.qrels if evidence.attributes.get(query_id, {}).get(LANG)]
-        yield _bias(None, everybody, evidence, design, rankings)
+        comparable = [query_id for query_id in query_ids if query_id in shares]
+        if comparable and query_lang in holders:
+            rows[query_lang] = comparable
+    if len(rows) > 1:
+        together = {query_id for query_ids in rows.values() for query_id in query_ids}
+        rows[None] = [query_id for query_id in evidence.qrels if query_id in together]
+    for one, comparable in rows.items():
+        yield _bias(one, cutoff, Units.of(comparable, evidence.families), shares, design)
+
+
+def _shares(evidence: Evidence, rankings: Rankings, cutoff: int) -> dict[str, Shares]:
+    """By query, over the documents that name a language; a query without relevant ones, or candidates, is left out."""
+    spoken = {doc_id: told[LANG] for doc_id, told in evidence.document_attributes.items() if told.get(LANG)}
+    found: dict[str, Shares] = {}
+    for query_id, grades in evidence.qrels.items():
+        own = set(evidence.attributes.get(query_id, {}).get(LANG, ()))
+        relevant, dense, reranked = (
+            [not own.isdisjoint(spoken[doc_id]) for doc_id in documents if doc_id in spoken]
+            for documents in (
+                [doc_id for doc_id, grade in grades.items() if grade >= 1],
+                *(run.rankings.get(query_id, ()) for run in rankings[:2]),
+            )
+        )
+        if relevant and dense:
+            found[query_id] = _share(relevant), _share(dense[:cutoff]), _share(reranked[:cutoff])
+    return found
+
+
+def _share(same: Sequence[bool]) -> float:
+    return sum(same) / len(same)
 
 
 def _bias(
-    query_lang: str | None, query_ids: Sequence[str], evidence: Evidence, design: Design, rankings: Rankings
+    query_lang: str | None, cutoff: int, units: Units, shares: Mapping[str, Shares], design: Design
 ) -> LanguageBias:
-    cutoff = design.expectation.metric.cutoff or JUDGED_CUTOFF
-    units = Units.of(query_ids, evidence.families)
-    dense, reranked = (
-        np.array([_own(run.rankings.get(query_id, ())[:cutoff], query_id, evidence) for query_id in query_ids])
-        for run in rankings[:2]
-    )
-    relevant = [
-        _own([doc_id for doc_id, grade in evidence.qrels[query_id].items() if grade >= 1], query_id, evidence)
-        for query_id in query_ids
-    ]
-    interval = paired_intervals((reranked - dense)[:, np.newaxis], units, design.resamples, design.seed)
+    table: NDArray[np.float64] = np.array([shares[query_id] for query_id in units.query_ids])
+    relevant, dense, reranked = table.mean(axis=0).tolist()
+    interval = paired_intervals(table[:, [2]] - table[:, [1]], units, design.resamples, design.seed)
     return LanguageBias(
         query_lang=query_lang,
         cutoff=cutoff,
-        relevant_share=float(np.mean(relevant)),
-        dense_share=float(dense.mean()),
-        reranked_share=float(reranked.mean()),
-        delta_points=100 * float(reranked.mean() - dense.mean()),
+        relevant_share=relevant,
+        dense_share=dense,
+        reranked_share=reranked,
+        delta_points=100 * (reranked - dense),
         ci_low=100 * float(interval.low[0]),
         ci_high=100 * float(interval.high[0]),
-        n_queries=len(query_ids),
+        n_queries=units.n_queries,
     )
-
-
-def _own(doc_ids: Sequence[str], query_id: str, evidence: Evidence) -> float:
-    """Share of these documents that are in the query's language."""
-    own = set(evidence.attributes[query_id][LANG])
-    same = [not own.isdisjoint(evidence.document_attributes.get(doc_id, {}).get(LANG, ())) for doc_id in doc_ids]
-    return sum(same) / len(same) if same else 0.0

@@ -41,6 +41,8 @@ def members_of(ids: Iterable[str], attributes: ValuesOf, attribute: str) -> dict
 def among(documents: Collection[str], evidence: Evidence, design: Design, rankings: Rankings) -> Results:
     """The decision's metric where only some documents are ranked, and only these can be relevant.
 
+    A positive that the corpus does not hold has no attributes, so that no part's R counts it.
+
     Args:
         documents: Their ids.
         evidence: The judgments.
@@ -51,25 +53,22 @@ def among(documents: Collection[str], evidence: Evidence, design: Design, rankin
         Values of the queries to which one of these documents is relevant.
     """
     metric = design.expectation.metric
-    qrels = {
-        query_id: {doc_id: grade for doc_id, grade in grades.items() if doc_id in documents}
-        for query_id, grades in evidence.qrels.items()
-    }
-    dense, reranked, oracle = (
-        measure(
-            Run(
-                run.name,
-                {
-                    query_id: tuple(doc_id for doc_id in ranking if doc_id in documents)
-                    for query_id, ranking in run.rankings.items()
-                },
-            ),
-            qrels,
-            [metric],
-        )[metric]
-        for run in rankings
-    )
+    qrels: dict[str, dict[str, int]] = {}
+    for query_id, grades in evidence.qrels.items():
+        kept = {doc_id: grade for doc_id, grade in grades.items() if doc_id in documents}
+        if any(grade >= 1 for grade in kept.values()):
+            qrels[query_id] = kept
+    dense, reranked, oracle = (measure(_only(run, qrels, documents), qrels, [metric])[metric] for run in rankings)
     return dense, reranked, oracle
+
+
+def _only(run: Run, query_ids: Iterable[str], documents: Collection[str]) -> Run:
+    """The rankings of these queries without any other document."""
+    kept = {query_id: run.rankings.get(query_id, ()) for query_id in query_ids}
+    return Run(
+        run.name,
+        {query_id: tuple(doc_id for doc_id in ranking if doc_id in documents) for query_id, ranking in kept.items()},
+    )
 
 
 def gain_of(query_ids: Sequence[str], evidence: Evidence, design: Design, results: Results) -> PartGain:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from evalkit.data.rows import encodable
 from evalkit.data.selection import LONGEST_SHOWN
 from evalkit.errors import DataError
+from evalkit.types import as_list
+
+Keys: TypeAlias = Mapping[str, str]
+"""Metadata key -> column."""
+
+Values: TypeAlias = dict[str, dict[str, Any]]
+"""Metadata key -> its values by how they are written, so that each is there once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +85,37 @@ def text_cell(value: Any, name: str) -> str | None:
     if isinstance(found, bool) or not isinstance(found, str | int | float):
         raise DataError(f"{name} of type {type(value).__name__}; expected text or a number")
     return encodable(str(found).strip(), name)
+
+
+def values_of(row: Mapping[str, Any], keys: Keys) -> Values:
+    """What a row says under these keys; empty cells say nothing.
+
+    Raises:
+        DataError: A value is neither text nor a number nor a list of them.
+    """
+    found: Values = {}
+    for key, column in keys.items():
+        for value in map(plain, as_list(row[column])):
+            if is_empty(value):
+                continue
+            if not isinstance(value, str | int | float):
+                kind = type(value).__name__
+                raise DataError(f"{column!r} of type {kind}; expected text, a number, or a list of them")
+            encodable(str(value), column)
+            found.setdefault(key, {})[repr(value)] = value
+    return found
+
+
+def attributes(values: Values) -> dict[str, Any]:
+    """Metadata; a list where there are several values, in an order that does not depend on that of rows."""
+    listed = {key: [said[shown] for shown in sorted(said)] for key, said in values.items()}
+    return {key: said[0] if len(said) == 1 else said for key, said in listed.items()}
+
+
+def metadata_of(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
+    """Metadata of one row.
+
+    Raises:
+        DataError: As :func:`values_of`.
+    """
+    return attributes(values_of(row, keys))

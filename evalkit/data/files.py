@@ -52,6 +52,17 @@ def plain_name(path: Path) -> str:
     return name if path.is_dir() else name.removesuffix(".gz").rpartition(".")[0] or name
 
 
+def require(path: Path) -> Path:
+    """The file itself.
+
+    Raises:
+        DataError: There is none.
+    """
+    if not path.is_file():
+        raise DataError("no such file; check the path", path)
+    return path
+
+
 def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     r"""Yield (1-based number, text) of every line that is not blank.
 
@@ -88,6 +99,8 @@ def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
-def fault(message: str, path: Path | None, number: int, unit: str = "line") -> DataError:
+def fault(
+    message: str, path: Path | None, number: int, unit: str = "line", entry: str | None = None
+) -> DataError:
     """What is wrong with one row: of a file by its line, of a library by what its rows are."""
-    return DataError(message if path else f"{unit} {number}: {message}", path, number)
+    return DataError(message if path else f"{unit} {number}: {message}", path, number, entry)

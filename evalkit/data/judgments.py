@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.data.faults import refuse
 from evalkit.data.files import fault, lines
 from evalkit.errors import DataError
 
@@ -60,20 +61,23 @@ def collect(rows: Iterable[tuple[int, str, str, str | int]], path: Path | None, 
     seen: dict[tuple[str, str], int] = {}
     repeated = 0
     for number, query_id, doc_id, given in rows:
-        grade = _grade(str(given), path, number, unit)
-        if not query_id or not doc_id:
-            raise fault("an id is empty; every judgment names a query and a document", path, number, unit)
+        try:
+            grade = _grade(str(given), path, number, unit)
+            if not query_id or not doc_id:
+                raise fault("an id is empty; every judgment names a query and a document", path, number, unit)
+        except DataError as error:
+            refuse(error)
+            continue
         known = grades.setdefault(query_id, {})
         if doc_id in known:
-            if known[doc_id] != grade:
-                raise fault(
+            if known[doc_id] == grade:
+                repeated += 1
+            else:
+                unlike = (
                     f"query {query_id!r} and document {doc_id!r} have grade {grade} here and "
-                    f"{known[doc_id]} in {unit} {seen[query_id, doc_id]}; keep one",
-                    path,
-                    number,
-                    unit,
+                    f"{known[doc_id]} in {unit} {seen[query_id, doc_id]}; keep one"
                 )
-            repeated += 1
+                refuse(fault(unlike, path, number, unit), "contradictory")
             continue
         known[doc_id] = grade
         seen[query_id, doc_id] = number
@@ -95,7 +99,8 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
             if not any(character.isdigit() for character in row[-1]):
                 continue
         if len(row) != width:
-            raise DataError(f"{len(row)} columns; the rows before have {width}", path, number)
+            refuse(DataError(f"{len(row)} columns; the rows before have {width}", path, number))
+            continue
         yield number, row[0], row[-2], row[-1]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from evalkit.data.faults import refuse
 from evalkit.data.files import fault, lines
 from evalkit.errors import DataError
 from evalkit.types import Document, Query
@@ -34,9 +35,11 @@ def json_objects(content: Iterable[tuple[int, str]], path: Path | None = None) -
     """
     for number, line in content:
         try:
-            yield number, _object(line)
+            row = _object(line)
         except DataError as error:
-            raise DataError(str(error), path, number) from error
+            refuse(DataError(str(error), path, number))
+        else:
+            yield number, row
 
 
 class Part(NamedTuple):
@@ -66,10 +69,14 @@ def entries(parts: Iterable[Part], make: Callable[[Row], Entry]) -> Iterator[Ent
             try:
                 entry = make(row)
             except DataError as error:
-                raise fault(str(error), part.path, number, part.unit) from error
+                unfit = fault(str(error), part.path, number, part.unit, error.entry)
+                refuse(unfit, "unfit" if error.entry is None else "empty")
+                continue
             if entry.id in first:
                 told = _place(*first[entry.id], seen_from=part)
-                raise fault(f"id {entry.id!r} was used in {told} already", part.path, number, part.unit)
+                again = f"id {entry.id!r} was used in {told} already"
+                refuse(fault(again, part.path, number, part.unit, entry.id), "repeated")
+                continue
             first[entry.id] = part, number
             yield entry
     if not first:

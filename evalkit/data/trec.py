@@ -12,43 +12,65 @@ from evalkit.types import Run
 
 
 def read_run(path: Path, name: str | None = None) -> Run:
-    """Read ``query Q0 document rank score tag``; whatever follows the tag is ignored.
-
-    The rank column means nothing: like trec_eval, documents are ordered by score in single
-    precision, and by document id on ties, both descending.
+    """Read a run, and order it as trec_eval does: by score, and by document id on ties, both descending.
 
     Args:
-        path: The file.
-        name: Name of the run; None takes the tag of the first line.
+        path: The file; see :func:`read_scores`.
+        name: Name of the run; None takes that of the file.
 
     Raises:
-        DataError: A line is too short, a score is not a finite number, a document appears twice for
-            a query, or there is no line at all.
+        DataError: The file breaks its format.
     """
-    scored: dict[str, dict[str, np.float32]] = {}
-    tag = name
-    for number, line in lines(path):
-        fields = line.split()
-        if len(fields) < 6:
-            raise DataError(f"{len(fields)} fields; expected 6: query Q0 document rank score tag", path, number)
-        query_id, _, doc_id, _, text, tag_here = fields[:6]
-        try:
-            score = np.float32(text)
-        except ValueError:
-            score = np.float32(np.nan)
-        if not np.isfinite(score):
-            raise DataError(f"score {text!r} is not a finite number", path, number)
-        documents = scored.setdefault(query_id, {})
-        if doc_id in documents:
-            raise DataError(f"document {doc_id!r} appears twice for query {query_id!r}; keep one", path, number)
-        documents[doc_id] = score
-        tag = tag or tag_here
-    if tag is None or not scored:
-        raise DataError("no line in this run; expected: query Q0 document rank score tag", path)
     return Run(
-        tag,
+        name or path.stem,
         {
-            query_id: tuple(sorted(documents, key=lambda doc_id: (documents[doc_id], doc_id), reverse=True))
-            for query_id, documents in scored.items()
+            query_id: tuple(sorted(found, key=lambda doc_id: (found[doc_id], doc_id), reverse=True))
+            for query_id, found in read_scores(path).items()
         },
     )
+
+
+def read_scores(path: Path) -> dict[str, dict[str, float]]:
+    """Read ``query Q0 document rank score tag``, whatever follows the tag; or ``query document score``.
+
+    Columns are separated by tabs (ids may then hold spaces) or, in a line without tabs, by white space. The rank column
+    means nothing; like trec_eval, scores have single precision. A first row of three columns whose last holds no digit
+    is the header.
+
+    Returns:
+        query id -> document id -> score.
+
+    Raises:
+        DataError: A line has another form, a score is not a finite number, a document appears twice for a query, or
+            there is no line at all.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    width = 0
+    for number, line in lines(path):
+        fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
+        if not width:
+            width = 3 if len(fields) == 3 else 6
+            if width == 3 and not any(character.isdigit() for character in fields[-1]):
+                continue
+        if len(fields) < width or (width == 3 and len(fields) > width):
+            expected = "3: query document score" if width == 3 else "6: query Q0 document rank score tag"
+            raise DataError(f"{len(fields)} fields; expected {expected}", path, number)
+        query_id, doc_id, text = fields if width == 3 else (fields[0], fields[2], fields[4])
+        score = _single(text)
+        if not np.isfinite(score):
+            raise DataError(f"score {text!r} is not a finite number", path, number)
+        found = scores.setdefault(query_id, {})
+        if doc_id in found:
+            raise DataError(f"document {doc_id!r} appears twice for query {query_id!r}; keep one", path, number)
+        found[doc_id] = float(score)
+    if not scores:
+        raise DataError("no line in this run; expected: query Q0 document rank score tag", path)
+    return scores
+
+
+def _single(text: str) -> np.float32:
+    try:
+        with np.errstate(over="ignore"):
+            return np.float32(text)
+    except ValueError:
+        return np.float32(np.nan)

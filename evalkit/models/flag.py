@@ -12,6 +12,7 @@ from evalkit.checks import boolean, text, unfit, whole_number
 from evalkit.errors import ConfigError
 from evalkit.models.flag_library import Dtype, FlagLibrary, Tokens
 from evalkit.models.weights import Weights
+from evalkit.models.windows import split
 from evalkit.ports import Pair, Vectors
 from evalkit.types import Fingerprint
 
@@ -104,6 +105,18 @@ class FlagEmbedder:
             ModelError: Weights are missing or unfit, or a vector is not finite.
         """
         return self._embed([self._query_prompt + text for text in texts])
+
+    def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:
+        """Each document in windows that are read whole; one where it fits.
+
+        Args:
+            texts: Documents.
+            overlap: Tokens that a window shares with the one before.
+        """
+        library = self._library
+        (prompt,) = library.spans([self._document_prompt])
+        room = library.max_length - library.tokenizer.num_special_tokens_to_add(pair=False) - len(prompt)
+        return [split(text, spans, room, overlap) for text, spans in zip(texts, library.spans(texts), strict=True)]
 
     def _embed(self, texts: list[str]) -> Vectors:
         if not texts:
@@ -220,6 +233,23 @@ class FlagReranker:
         )
         counts = [len(query) + len(document) + specials for query, document in zip(queries, documents, strict=True)]
         return np.array(counts, dtype=np.int64)
+
+    def windows(self, pairs: Sequence[Pair], overlap: int) -> list[list[str]]:
+        """Each pair's document in windows that are read whole beside the query; one where it fits.
+
+        Args:
+            pairs: Queries and documents.
+            overlap: Tokens that a window shares with the one before.
+        """
+        library = self._library
+        (prompt,) = library.spans([self._document_prompt])
+        room = self.max_length - library.tokenizer.num_special_tokens_to_add(pair=True) - len(prompt)
+        queries = library.spans([self._query_prompt + query for query, _ in pairs])
+        documents = library.spans([document for _, document in pairs])
+        return [
+            split(text, document, room - min(len(query), self._query_max_length), overlap)
+            for (_, text), query, document in zip(pairs, queries, documents, strict=True)
+        ]
 
     def _prompted(self, pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
         queries = [self._query_prompt + query for query, _ in pairs]

@@ -18,6 +18,7 @@ from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Batch, Rows, in_batches
 from evalkit.models.limits import SHORTEST_MAX_LENGTH, refuse_too_long
 from evalkit.models.weights import Weights
+from evalkit.models.windows import Spans
 from evalkit.types import Fingerprint
 
 if TYPE_CHECKING:
@@ -118,6 +119,14 @@ class FlagLibrary:
     def tokenizer(self) -> Any:
         """The tokenizer, without the model as long as that is not loaded: counting needs no model."""
         return self.loaded.tokenizer if "loaded" in vars(self) else self._lone_tokenizer
+
+    def spans(self, texts: Sequence[str]) -> list[Spans]:
+        """Begin and end of every token of each text, in characters; special tokens left out."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        spans: list[Spans] = encoded["offset_mapping"]
+        return spans
 
     @cached_property
     def loaded(self) -> Any:

@@ -13,6 +13,7 @@ from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Rows
 from evalkit.models.onnx_graph import OnnxGraph
 from evalkit.models.weights import Weights
+from evalkit.models.windows import split
 from evalkit.ports import Pair, Vectors
 from evalkit.types import Fingerprint
 
@@ -104,6 +105,19 @@ class OnnxEmbedder:
         """
         return self._embed([self._query_prompt + text for text in texts])
 
+    def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:
+        """Each document in windows that are read whole; one where it fits.
+
+        Args:
+            texts: Documents.
+            overlap: Tokens that a window shares with the one before.
+        """
+        tokenizer = self._graph.tokenizer
+        (prompt,) = self._graph.encode([self._document_prompt])
+        room = self._graph.max_length - tokenizer.num_special_tokens_to_add(is_pair=False) - len(prompt.ids)
+        encoded = self._graph.encode(texts)
+        return [split(text, tokens.offsets, room, overlap) for text, tokens in zip(texts, encoded, strict=True)]
+
     def _embed(self, texts: Sequence[str]) -> Vectors:
         tokenizer = self._graph.tokenizer
         room = self._graph.max_length - tokenizer.num_special_tokens_to_add(is_pair=False)
@@ -186,6 +200,23 @@ class OnnxReranker:
         counts = [len(query.ids) + len(document.ids) + specials for query, document in encoded]
         return np.array(counts, dtype=np.int64)
 
+    def windows(self, pairs: Sequence[Pair], overlap: int) -> list[list[str]]:
+        """Each pair's document in windows that are read whole beside the query; one where it fits.
+
+        Args:
+            pairs: Queries and documents.
+            overlap: Tokens that a window shares with the one before.
+        """
+        room = self.max_length - self._graph.tokenizer.num_special_tokens_to_add(is_pair=True)
+        return [
+            split(text, document.offsets, room - min(len(query.ids), self._query_max_length), overlap)
+            for (_, text), query, document in zip(pairs, *self._encode(pairs), strict=True)
+        ]
+
+    @property
+    def _query_max_length(self) -> int:
+        return self.max_length * 3 // 4
+
     def _encode(self, pairs: Sequence[Pair]) -> tuple[list[Encoding], list[Encoding]]:
         queries = self._graph.encode([query for query, _ in pairs])
         documents = self._graph.encode([document for _, document in pairs])
@@ -196,7 +227,7 @@ class OnnxReranker:
         room = self.max_length - tokenizer.num_special_tokens_to_add(is_pair=True)
         items = []
         for query, document in zip(*self._encode(pairs), strict=True):
-            query.truncate(self.max_length * 3 // 4)
+            query.truncate(self._query_max_length)
             document.truncate(room - len(query.ids))
             items.append(tokenizer.post_process(query, document))
         return items

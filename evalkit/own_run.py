@@ -1,0 +1,161 @@
+"""Stages of a system that ran elsewhere: its run as stage 1, its scores as stage 2, held against the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from evalkit.analysis.derive import count_ties, order_run
+from evalkit.errors import ConfigError, DataError
+from evalkit.ports import FoundRun, FoundScores
+from evalkit.record import Scoring
+from evalkit.stages import Log, Plan
+from evalkit.types import Candidate, Candidates, Dataset
+
+
+def found_candidates(plan: Plan, found: FoundRun, dataset: Dataset, log: Log) -> tuple[Candidates, tuple[str, ...]]:
+    """What the run returned for the evaluated queries, all of it, in trec_eval's order.
+
+    Args:
+        plan: The sweep, and whether self-retrieval is left out.
+        found: The run.
+        dataset: Queries and documents.
+        log: Where time is noted.
+
+    Returns:
+        Candidates, none for a query that the run lacks; and what a careful reader should know.
+
+    Raises:
+        DataError: The run knows none of the queries or none of the documents.
+        ConfigError: It is less deep than the sweep asks.
+    """
+    with log.phase("load_run"):
+        hits = found.read()
+    log.computed.update(documents=0, queries=0)
+    candidates = {
+        query.id: order_run(hit for hit in hits.get(query.id, ()) if not (plan.exclude_self and hit[0] == query.id))
+        for query in dataset.queries
+    }
+    deepest = max(map(len, candidates.values()))
+    if not deepest:
+        raise DataError(
+            f"the run of stage 1 answers none of the {len(candidates)} evaluated queries; are its query ids those of "
+            "the data set?"
+        )
+    known = {document.id for document in dataset.documents}
+    strange = sum(one.doc_id not in known for answers in candidates.values() for one in answers)
+    total = sum(map(len, candidates.values()))
+    if strange == total:
+        raise DataError(
+            f"none of the {total} documents that the run of stage 1 returned is in the corpus; are its document ids "
+            "those of the data set?"
+        )
+    if strange and not isinstance(plan.reranker, FoundScores):
+        raise DataError(
+            f"{strange} of {total} documents that the run of stage 1 returned are not in the corpus, so that the "
+            "reranker has no text to read; complete the corpus, or bring the scores of stage 2 too "
+            "(reranker=score_file)"
+        )
+    if deepest < max(plan.design.top_ks):
+        raise ConfigError(
+            f"sweep.top_k asks for {max(plan.design.top_ks)} candidates, but the run of stage 1 holds at most "
+            f"{deepest} per query; lower sweep.top_k, or retrieve more"
+        )
+    notes = []
+    if strange:
+        notes.append(f"{strange} of {total} retrieved documents are not in the corpus; they count as not relevant")
+    return candidates, tuple(notes)
+
+
+def unanswered(candidates: Candidates) -> tuple[str, ...]:
+    """The queries that stage 1 did not answer; they count as 0."""
+    return tuple(query_id for query_id, answers in candidates.items() if not answers)
+
+
+def found_scores(
+    plan: Plan, given: FoundScores, retrieved: Candidates, log: Log
+) -> tuple[Candidates, Scoring, tuple[str, ...]]:
+    """The first max(top-k) candidates with the scores that the other system gave.
+
+    Args:
+        plan: The sweep.
+        given: The scores.
+        retrieved: Candidates of stage 1.
+        log: Where time and work are noted.
+
+    Returns:
+        Candidates with scores, how these came about, and what a careful reader should know.
+
+    Raises:
+        ConfigError: The run should stop early, or candidates without a score leave the sweep's top-k undecided.
+        DataError: No candidate has a score, or some lack one.
+    """
+    if plan.sequential:
+        raise ConfigError(
+            "sweep.sequential saves work of the reranker, but these scores come from a file; leave it out"
+        )
+    top_k = max(plan.design.top_ks)
+    with log.phase("load_scores"):
+        scores = given.scores()
+    log.computed["pairs"] = 0
+    lacking = {
+        query_id: sum(one.doc_id not in scores.get(query_id, {}) for one in found[:top_k])
+        for query_id, found in retrieved.items()
+    }
+    pairs, missing = sum(len(found[:top_k]) for found in retrieved.values()), sum(lacking.values())
+    if missing == pairs:
+        raise DataError(
+            f"none of the {pairs} candidates has a score in the file of stage 2; are both files of one system, and are "
+            "their ids those of the data set?"
+        )
+    _check_missing(plan, given, retrieved, scores, missing)
+    candidates = {query_id: _scored(found, scores.get(query_id, {}), top_k) for query_id, found in retrieved.items()}
+    surplus = sum(
+        len(scores.get(query_id, {}).keys() - {one.doc_id for one in found}) for query_id, found in retrieved.items()
+    )
+    notes = []
+    if missing:
+        notes.append(f"{missing} of {pairs} candidates have no score and stand behind those that have one")
+    if surplus:
+        notes.append(f"{surplus} scores of stage 2 are of documents that stage 1 did not return, and were left out")
+    return candidates, Scoring(pairs - missing, 0, None, count_ties(candidates)), tuple(notes)
+
+
+def _check_missing(
+    plan: Plan,
+    given: FoundScores,
+    retrieved: Candidates,
+    scores: Mapping[str, Mapping[str, float]],
+    missing: int,
+) -> None:
+    if not missing:
+        return
+    top_ks = sorted(plan.design.top_ks)
+    if given.missing == "error":
+        complete = [
+            top_k
+            for top_k in top_ks
+            if all(
+                one.doc_id in scores.get(query_id, {}) for query_id, found in retrieved.items() for one in found[:top_k]
+            )
+        ]
+        able = f"sweep.top_k={complete} is covered; or " if complete else ""
+        raise DataError(
+            f"{missing} of the first {top_ks[-1]} candidates of stage 1 have no score in the file of stage 2. {able}"
+            "write all scores; or, if the system returns only its best ones, set reranker.missing=last and "
+            "sweep.top_k to the one number that it reranks"
+        )
+    if len(top_ks) > 1:
+        raise ConfigError(
+            f"reranker.missing is last, and {missing} candidates have no score: only the top-k that the system "
+            f"reranked can be judged, but sweep.top_k is {top_ks}; name that one"
+        )
+
+
+def _scored(found: tuple[Candidate, ...], scores: Mapping[str, float], top_k: int) -> tuple[Candidate, ...]:
+    # Below every score of the query: where none is known, any number will do.
+    behind = min((scores[one.doc_id] for one in found[:top_k] if one.doc_id in scores), default=0.0) - 1.0
+    return (
+        *(replace(one, rerank_score=scores.get(one.doc_id, behind)) for one in found[:top_k]),
+        *found[top_k:],
+    )

@@ -1,0 +1,147 @@
+"""Stage 2: each unique pair scored once, a document that is too long in windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from evalkit.analysis.derive import count_ties
+from evalkit.ports import Numbers, Pair, Reranker
+from evalkit.record import Scoring
+from evalkit.stages import Log, Plan, key_of, remembered
+from evalkit.types import Candidates, Dataset
+
+
+def rerank(
+    plan: Plan, reranker: Reranker, dataset: Dataset, retrieved: Candidates, log: Log
+) -> tuple[Candidates, Scoring]:
+    """Score each unique pair once, whatever the number of top-k values."""
+    with log.phase("rerank"):
+        pairs = Pairs.of(plan, reranker, dataset, retrieved)
+        rows, computed = remembered(plan, pairs.texts, pairs.scorer(reranker), "pairs")
+        best = best_windows(plan, reranker, pairs, rows)
+    log.computed["pairs"] = computed + best.computed
+    return pairs.outcome(retrieved, {**rows, **best.rows}, reranker.max_length, best.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The pairs that stage 2 reads: the first max(top-k) candidates of each query.
+
+    Attributes:
+        keys: query id -> document id -> content key.
+        texts: Content key -> the pair, each once.
+        prefix: What every content key begins with: the reranker's fingerprint.
+    """
+
+    keys: Mapping[str, Mapping[str, bytes]]
+    texts: Mapping[bytes, Pair]
+    prefix: bytes
+
+    @classmethod
+    def of(cls, plan: Plan, reranker: Reranker, dataset: Dataset, retrieved: Candidates) -> Pairs:
+        """Keys hold the reranker's fingerprint and both texts; long pairs stand first."""
+        documents = {document.id: document.content for document in dataset.documents}
+        queries = {query.id: query.text for query in dataset.queries}
+        prefix, top_k = key_of(reranker.fingerprint, "pair"), max(plan.design.top_ks)
+        keys = {
+            query_id: {one.doc_id: key_of(prefix, queries[query_id], documents[one.doc_id]) for one in found[:top_k]}
+            for query_id, found in retrieved.items()
+        }
+        texts = {
+            key: (queries[query_id], documents[doc_id]) for query_id, of in keys.items() for doc_id, key in of.items()
+        }
+        return cls(keys, _longest_first(texts), prefix)
+
+    def of_queries(self, query_ids: Iterable[str]) -> Pairs:
+        """Those of some queries, in their order."""
+        keys = {query_id: self.keys[query_id] for query_id in query_ids}
+        return Pairs(keys, {key: self.texts[key] for found in keys.values() for key in found.values()}, self.prefix)
+
+    def scorer(self, reranker: Reranker) -> Callable[[Sequence[bytes]], Numbers]:
+        """From content keys to rows of (raw score, tokens before truncation)."""
+        return _scorer(reranker, self.texts)
+
+    def outcome(
+        self, retrieved: Candidates, rows: Mapping[bytes, Numbers], max_length: int, windows: int = 0
+    ) -> tuple[Candidates, Scoring]:
+        """The candidates of these queries with their scores, and how those came about.
+
+        Args:
+            retrieved: Candidates of at least these queries.
+            rows: What :meth:`scorer` gave, by content key.
+            max_length: The reranker's, in tokens.
+            windows: Windows that were read of the pairs beyond it; 0 where these were cut.
+        """
+        scored = {
+            query_id: tuple(
+                replace(
+                    one,
+                    rerank_score=float(rows[keys[one.doc_id]][0]),
+                    tokens=int(rows[keys[one.doc_id]][1]),
+                )
+                if one.doc_id in keys
+                else one
+                for one in retrieved[query_id]
+            )
+            for query_id, keys in self.keys.items()
+        }
+        truncated = sum(float(rows[key][1]) > max_length for key in self.texts)
+        return scored, Scoring(len(self.texts), truncated, max_length, count_ties(scored), windows)
+
+
+@dataclass(frozen=True, slots=True)
+class BestWindows:
+    """What reading long documents in windows found.
+
+    Attributes:
+        rows: Content key of each pair that is too long -> (score of its best window, tokens of the whole pair).
+        windows: Windows that were read for them, each once.
+        computed: How many of these a model had to score.
+    """
+
+    rows: Mapping[bytes, Numbers]
+    windows: int
+    computed: int
+
+
+def best_windows(plan: Plan, reranker: Reranker, pairs: Pairs, rows: Mapping[bytes, Numbers]) -> BestWindows:
+    """Read the pairs that are too long again, window by window: the best one counts.
+
+    A window is a pair of its own, remembered by its text like any other.
+
+    Args:
+        plan: Whether long documents are split, and by how much windows overlap.
+        reranker: Splits and scores.
+        pairs: Those that were scored.
+        rows: Their (score, tokens).
+    """
+    long = [key for key in pairs.texts if rows[key][1] > reranker.max_length]
+    if plan.long.stage2 == "cut" or not long:
+        return BestWindows({}, 0, 0)
+    split = reranker.windows([pairs.texts[key] for key in long], plan.long.overlap)
+    pieces: dict[bytes, Pair] = {}
+    keys_of: dict[bytes, list[bytes]] = {}
+    for key, windows in zip(long, split, strict=True):
+        query = pairs.texts[key][0]
+        keys_of[key] = [key_of(pairs.prefix, query, window) for window in windows]
+        pieces.update(zip(keys_of[key], ((query, window) for window in windows), strict=True))
+    pieces = _longest_first(pieces)
+    read, computed = remembered(plan, pieces, _scorer(reranker, pieces), "windows")
+    best = {key: np.array([max(float(read[of][0]) for of in keys), rows[key][1]]) for key, keys in keys_of.items()}
+    return BestWindows(best, len(pieces), computed)
+
+
+def _scorer(reranker: Reranker, texts: Mapping[bytes, Pair]) -> Callable[[Sequence[bytes]], Numbers]:
+    def score(keys: Sequence[bytes]) -> Numbers:
+        pairs = [texts[key] for key in keys]
+        return np.column_stack([reranker.score(pairs), reranker.count_tokens(pairs)]).astype(np.float64)
+
+    return score
+
+
+def _longest_first(texts: Mapping[bytes, Pair]) -> dict[bytes, Pair]:
+    # Neighbours of one length waste no padding, and memory runs out early or not at all.
+    return dict(sorted(texts.items(), key=lambda entry: -len(entry[1][0]) - len(entry[1][1])))
