@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", "draw a result again; overrides measure it again, without a model")
     report.add_argument("--to", choices=("mlflow",), help="send the result there as it is; draw and measure nothing")
     _command(commands, "verify", "derive a result again from its candidates and judgments, and check every file")
+    _mine(_command(commands, "mine", "write training data for a reranker or embedder, and a queue of what to label"))
     ui = commands.add_parser("ui", help="MLflow's pages over the results that were logged", allow_abbrev=False)
     ui.add_argument("words", nargs="*", metavar="key=value", help="Hydra overrides, such as reports_dir=...")
     ui.add_argument("--port", type=int, default=5000, help="port of 127.0.0.1; left out, 5000")
@@ -107,3 +108,29 @@ def _gate(command: argparse.ArgumentParser) -> None:
         help="warn: say it; fail: exit 3 when below; strict: also exit 4 when inconclusive",
     )
     command.add_argument("--baseline", metavar="NAME", help="name of a file in reports/baselines")
+
+
+def _mine(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", metavar="DIR", help="folder to write; left out, <result folder>-mined beside it")
+    command.add_argument("--negatives", type=int, default=15, help="hard negatives per query, at most; left out, 15")
+    command.add_argument(
+        "--margin",
+        type=float,
+        default=0.5,
+        help="an unjudged document scoring less than this below the lowest positive, in standard deviations of the "
+        "scores, goes to the queue; left out, 0.5",
+    )
+    command.add_argument(
+        "--ranks",
+        metavar="FIRST-LAST",
+        default="1-",
+        help="stage-1 ranks of unjudged negatives, such as 10-50; left out, all that were scored",
+    )
+    command.add_argument("--scored-only", action="store_true", help="leave out what has no score, so that all have one")
+    command.add_argument(
+        "--holdout",
+        type=float,
+        metavar="SHARE",
+        help="keep this share of the query families for evaluation, such as 0.5",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the holdout; left out, 0")

@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from evalkit.analysis.grouping import FamilyRule
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.checks import boolean, unfit, whole_number
-from evalkit.composition import CONFIG_ERRORS, explain
+from evalkit.composition import CONFIG_ERRORS, explain, folder_of
 from evalkit.errors import ConfigError
 from evalkit.findings import Expectation
-from evalkit.ports import Sink
+from evalkit.ports import DatasetSource, Sink
 from evalkit.provenance import without_secret
 from evalkit.record import LatencyBudget, LongDocuments
 from evalkit.result import Design
@@ -64,6 +64,56 @@ def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
         )
     except CONFIG_ERRORS as error:
         raise explain(error) from error
+
+
+def build_source(recorded: Mapping[str, Any], overrides: Sequence[str] = ()) -> DatasetSource:
+    """The source of a stored result's data set, and no other part of its configuration; nothing is opened yet.
+
+    A result may come from somebody else, so no class is made that neither ``conf/dataset`` nor the caller names.
+
+    Args:
+        recorded: The configuration that the result recorded.
+        overrides: What has changed since, such as ``dataset.path=...``.
+
+    Raises:
+        ConfigError: No data set is recorded, an override names no setting of it, or a secret is missing.
+        EvalkitError: The source refuses its arguments.
+    """
+    node = recorded.get("dataset")
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ConfigError("the result does not record where its data came from; start the run again with evalkit run")
+    try:
+        changed = _changes_of(node, overrides)
+        settings = {**node, **changed}
+        trusted = _targets(folder_of("conf") / "dataset") | {str(changed.get("_target_"))}
+        unknown = sorted(_targets_in(settings) - trusted)
+        if unknown:
+            raise ConfigError(
+                f"the data set of this result was read by {', '.join(unknown)}, which no file in conf/dataset names; "
+                f"where you trust it, say so: dataset._target_={unknown[0]}"
+            )
+        masked = [name for name, value in settings.items() if "***" in str(value)]
+        if masked:
+            raise ConfigError(
+                f"dataset.{masked[0]} was secret and is not part of the result; give it again: dataset.{masked[0]}=..."
+            )
+        return cast(DatasetSource, _make(OmegaConf.create({"dataset": settings}), "dataset"))
+    except CONFIG_ERRORS as error:
+        raise explain(error) from error
+
+
+def _changes_of(node: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """What the overrides make of single settings of a stored data set; another one would be another result."""
+    changed = {}
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        group, _, name = override.key_or_group.partition(".")
+        if group != "dataset" or name not in node or override.is_delete() or override.is_sweep_override():
+            raise ConfigError(
+                f"{without_secret(override.input_line or override.key_or_group)} changes no single setting of this "
+                f"result's data set; these are dataset.{', dataset.'.join(map(str, node))}"
+            )
+        changed[name] = override.value()
+    return changed
 
 
 def redesign(
@@ -153,6 +203,20 @@ def _make(config: DictConfig, name: str) -> Any:
     if not isinstance(node, DictConfig) or "_target_" not in node:
         raise ConfigError(f"{name} is {node!r}; expected one of the options in conf/{name}/, such as {name}=...")
     return instantiate(node, _convert_="all")
+
+
+def _targets(folder: Path) -> set[str]:
+    """The classes that the files of a group name."""
+    nodes = (OmegaConf.to_container(OmegaConf.load(file), resolve=False) for file in folder.glob("*.yaml"))
+    return {name for node in nodes for name in _targets_in(node)}
+
+
+def _targets_in(node: Any) -> set[str]:
+    """The classes that a plain structure names, at any depth."""
+    if isinstance(node, Mapping):
+        named = {str(node["_target_"])} if "_target_" in node else set()
+        return named.union(*map(_targets_in, node.values()))
+    return set().union(*map(_targets_in, node)) if isinstance(node, list) else set()
 
 
 def _mapping(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

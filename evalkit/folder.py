@@ -25,7 +25,7 @@ from evalkit.findings import (
     Verdict,
     WhatIf,
 )
-from evalkit.parts import Languages, SliceGain
+from evalkit.parts import Languages, LengthGain, SliceGain
 from evalkit.record import Latency, Provenance, Scoring, Sequential
 from evalkit.result import Assessment, Design, EvalResult, Evidence, Subject
 from evalkit.sinks.document import SCHEMA_VERSION
@@ -123,6 +123,7 @@ def read_result(folder: Path) -> EvalResult:
             knee=read.block("knee", Knee),
             slices=read.block("slices", tuple[SliceGain, ...]),
             languages=read.block("languages", Languages | None),
+            lengths=read.block("lengths", tuple[LengthGain, ...]),
             controls=read.block("controls", tuple[Control, ...]),
             what_ifs=read.block("what_ifs", tuple[WhatIf, ...]),
             examples=examples(evidence, verdict.expectation, runs, per_query),

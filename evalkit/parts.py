@@ -109,3 +109,22 @@ class Languages:
     def cells(self) -> tuple[LanguageGain, ...]:
         """The gains by query language x document language, without those of the pooled rankings."""
         return tuple(gain for gain in self.gains if gain.document_lang is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class LengthGain(PartGain):
+    """The gain on the relevant candidates that the reranker reads whole, or on those that are too long for it.
+
+    The metric is recall at the decision's cutoff, with these candidates as R.
+
+    Attributes:
+        length: ``fits`` within the reranker's max_length beside the query, or is ``longer``.
+        pairs: Candidates of that length among the first top-k, relevant or not.
+        positives: The relevant ones among them.
+        contribution_points: What they add to the gain of recall over all queries; those of both lengths sum to it.
+    """
+
+    length: Literal["fits", "longer"]
+    pairs: int
+    positives: int
+    contribution_points: float

@@ -65,6 +65,20 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsTokens(Protocol):
+    """What an embedder offers besides where its tokenizer is at hand: how long documents are for it."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a document, special tokens included, beyond which it is cut."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Tokens of each document before truncation, prompt and special tokens included, shape (n,)."""
+        ...
+
+
 class Reranker(Protocol):
     """Pairs to raw scores, each pair on its own (pointwise)."""
 

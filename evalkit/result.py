@@ -19,7 +19,7 @@ from evalkit.findings import (
     Verdict,
     WhatIf,
 )
-from evalkit.parts import Languages, SliceGain
+from evalkit.parts import Languages, LengthGain, SliceGain
 from evalkit.record import Latency, Provenance, Scoring, Sequential
 from evalkit.types import Candidates, Metric, PerQuery, Qrels, Run, System
 
@@ -133,6 +133,7 @@ class Assessment:
         slices: The gain by attributes of queries and documents.
         languages: The gain by language of queries and documents; None where they do not say, all are in one, or the run
             stopped early.
+        lengths: The gain on relevant candidates that the reranker reads whole, and on longer ones.
         controls: The self-checks.
         what_ifs: Other uses of the same scores.
         examples: The queries that won and lost most.
@@ -150,6 +151,7 @@ class Assessment:
     knee: Knee
     slices: tuple[SliceGain, ...]
     languages: Languages | None
+    lengths: tuple[LengthGain, ...]
     controls: tuple[Control, ...]
     what_ifs: tuple[WhatIf, ...]
     examples: tuple[Example, ...]

@@ -62,6 +62,16 @@ class Query:
             raise DataError(f"query {self.id!r} has no text; remove it or give it one", entry=self.id)
 
 
+def check_name(name: str) -> None:
+    """Refuse a data set's name that cannot name a folder.
+
+    Raises:
+        ConfigError: It is empty, hidden or holds a separator.
+    """
+    if not name or name.startswith(".") or set(name) & set("/\\\0"):
+        raise ConfigError(f"dataset name {name!r} cannot name a folder; set dataset.name to a plain word")
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """A corpus, the evaluated queries and their judgments.
@@ -92,8 +102,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name or self.name.startswith(".") or set(self.name) & set("/\\\0"):
-            raise ConfigError(f"dataset name {self.name!r} cannot name a folder; set dataset.name to a plain word")
+        check_name(self.name)
         if not self.documents:
             raise DataError(f"dataset {self.name!r} has no documents")
         if not self.queries:

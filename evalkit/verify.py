@@ -170,9 +170,9 @@ def _equal(told: Any, derived: Any) -> bool:
 
 
 def _shown(told: Any, derived: Any) -> tuple[str, str]:
-    """Both values; of long texts the part where they part."""
+    """Both values; of long texts the part where they part, of long blocks the beginning."""
     if not (isinstance(told, str) and isinstance(derived, str)):
-        return repr(told), repr(derived)
+        return _begun(repr(told)), _begun(repr(derived))
     same = next((place for place, (one, other) in enumerate(zip(told, derived, strict=False)) if one != other), 0)
     begin = max(0, same - 30)
     one, other = (
@@ -180,6 +180,10 @@ def _shown(told: Any, derived: Any) -> tuple[str, str]:
         for text in (told, derived)
     )
     return one, other
+
+
+def _begun(text: str) -> str:
+    return f"{text[:90]}..." if len(text) > 90 else text
 
 
 def _other_evalkit(stored: EvalResult) -> str | None:

@@ -40,6 +40,17 @@ def evidence_of(n_queries: int = 30, seed: int = 0, skill: float = 2.0) -> Evide
     return replace(found, families=families, attributes=attributes)
 
 
+def bilingual(evidence: Evidence) -> Evidence:
+    """The same with documents in two languages by their number; every seventh names none."""
+    met = {one.doc_id for found in evidence.candidates.values() for one in found}
+    met.update(doc_id for grades in evidence.qrels.values() for doc_id in grades)
+    told = {
+        doc_id: {"lang": ("de" if int(doc_id[1:]) % 2 else "fr",)} if int(doc_id[1:]) % 7 else {}
+        for doc_id in sorted(met)
+    }
+    return replace(evidence, document_attributes=told)
+
+
 def result_of(
     evidence: Evidence | None = None, design: Design | None = None, run_id: str = "20260102-030405-abcdef", **parts: Any
 ) -> EvalResult:

@@ -94,7 +94,8 @@ def test_a_run_ends_with_a_verdict_and_a_complete_folder(home: Path, folder: Pat
     (file,) = results(home)
     assert {path.name for path in file.parent.iterdir()} == {
         "result.json", "candidates.parquet", "per_query.parquet", "attribution.parquet", "qrels.parquet",
-        "queries.parquet", "report.md", "report.html", "texts.json", "plots", "runs", "manifest.json",
+        "queries.parquet", "documents.parquet", "report.md", "report.html", "texts.json", "plots", "runs",
+        "manifest.json",
     }  # fmt: skip
     assert {path.name for path in home.iterdir()} == {"reports", ".evalkit"}
     document = json.loads(file.read_text())

@@ -20,6 +20,8 @@ from evalkit.findings import Expectation
 from evalkit.types import Metric
 
 CONF = Path(__file__).parents[1] / "conf"
+COMMIT = "0" * 40
+"""What a revision must look like."""
 OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
 
 
@@ -27,7 +29,7 @@ def filled(overrides: list[str]) -> DictConfig:
     """Compose, and give every mandatory value that is still open some text."""
     config = compose_config(overrides)
     for key in sorted(OmegaConf.missing_keys(config)):
-        OmegaConf.update(config, key, "/some/place")
+        OmegaConf.update(config, key, COMMIT if key.endswith(".revision") else "/some/place")
     return config
 
 

@@ -22,15 +22,15 @@ from evalkit.sinks.document import as_document
 from evalkit.sinks.files import FilesSink
 from evalkit.types import Candidate
 from tests.analysis.evidence import design_of
-from tests.results import edit, edit_table, provenance_of, result_of, stored
+from tests.results import bilingual, edit, edit_table, evidence_of, provenance_of, result_of, stored
 
 Change = Callable[[Any], Any]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read only."""
-    return stored(result_of(), tmp_path_factory.mktemp("reports"))
+    """Read only: documents and queries in two languages."""
+    return stored(result_of(bilingual(evidence_of())), tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture
@@ -45,9 +45,11 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 
 def test_what_was_written_is_read_back(folder: Path) -> None:
     result = read_result(folder)
-    again = result_of(provenance=result.provenance)
+    again = result_of(bilingual(evidence_of()), provenance=result.provenance)
     assert result == replace(again, run_id=folder.name)
     assert as_document(result) == read_document(folder)
+    assert result.assessment.languages is not None
+    assert {} in result.evidence.document_attributes.values()
 
 
 def test_what_may_be_absent_is_read_back(tmp_path: Path) -> None:
@@ -87,8 +89,12 @@ def evidences(draw: st.DrawFn) -> Evidence:
         judged = draw(st.lists(st.sampled_from(documents) | IDS, min_size=1, max_size=4, unique=True))
         qrels[query_id] = {doc_id: draw(st.integers(-1, 3)) for doc_id in judged} | {judged[0]: draw(st.integers(1, 3))}
     families = draw(st.dictionaries(st.sampled_from(query_ids), IDS, max_size=3))
-    attributes = {query_id: draw(st.dictionaries(IDS, st.tuples(IDS, IDS), max_size=2)) for query_id in query_ids}
-    return Evidence(candidates, qrels, {key: families[key] for key in query_ids if key in families}, attributes)
+    values = st.dictionaries(IDS | st.just("lang"), st.tuples(IDS, IDS), max_size=2)
+    attributes = {query_id: draw(values) for query_id in query_ids}
+    met = {one.doc_id for found in candidates.values() for one in found}
+    told = draw(st.dictionaries(st.sampled_from(sorted(met)), values, max_size=5))
+    named = {key: families[key] for key in query_ids if key in families}
+    return Evidence(candidates, qrels, named, attributes, told)
 
 
 @settings(max_examples=25, deadline=None)
@@ -176,6 +182,16 @@ DOCUMENTS: dict[str, tuple[Change, str]] = {
     "no metric": (put("knee", "metric", value="recall at 5"), "knee: 'recall at 5' is not a metric"),
     "an unknown metric": (put("design", "metrics", value=["recall@5", "fame@5"]), "design: unknown metric 'fame'"),
     "a decision outside the sweep": (put("design", "top_ks", value=[6]), "design: expectation.top_k is 10"),
+    "a cell without candidates": (
+        drop("languages", "gains", 0, "candidates"),
+        "languages.gains.0.candidates: field required",
+    ),
+    "a text for a language table": (put("languages", value="de"), "languages"),
+    "a slice of nothing": (put("slices", 0, "of", value="corpus"), "slices.0.of: .* found 'corpus'"),
+    "a slice asked for twice": (
+        put("design", "document_slices", value=["lang", "lang"]),
+        "design: statistics.document_slices is",
+    ),
     "an empty sweep": (put("design", "top_ks", value=[]), "design: sweep.top_k is"),
     "few resamples": (put("design", "resamples", value=5), "design: statistics.resamples is 5"),
     "a band upside down": (put("expectation", "min_points", value=30), "expectation: .* is above max_points"),
@@ -222,6 +238,17 @@ TABLE_CHANGES: dict[str, tuple[str, Change, str]] = {
         "holds queries that qrels.parquet does not judge",
     ),
     "attributes": ("queries.parquet", lambda t: t.assign(attributes="lang: de"), "attributes are not JSON lists"),
+    "attributes of documents": (
+        "documents.parquet",
+        lambda t: t.assign(attributes="[]"),
+        "attributes are not JSON lists",
+    ),
+    "a document without id": (
+        "documents.parquet",
+        lambda t: t.assign(doc_id=t["doc_id"].where(t.index > 0)),
+        "has no doc_id in 1 rows",
+    ),
+    "described twice": ("documents.parquet", lambda t: t.iloc[[0, *range(len(t))]], "describes a document twice"),
     "measured twice": ("per_query.parquet", lambda t: t.iloc[[0, *range(len(t))]], "holds recall@5 of dense twice"),
     "unknown measure": ("per_query.parquet", lambda t: t.assign(metric="?"), "'\\?' is not a metric"),
 }

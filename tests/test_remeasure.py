@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,21 @@ def data(write_beir: BeirWriter) -> Path:
     documents = {f"{town}-{topic}": f"the {topic} of the client in {town}" for town in TOWNS for topic in TOPICS}
     queries = {f"{lang}-{town}": f"what {lang} rent tax in {town}" for town in TOWNS for lang in ("de", "fr")}
     judgments = [(query_id, f"{query_id[3:]}-{topic}", 1) for query_id in queries for topic in ("rent", "pension")]
-    notes = {query_id: {"lang": query_id[:2], "family": query_id[3:]} for query_id in queries}
+    notes: dict[str, dict[str, str]] = {
+        query_id: {"lang": query_id[:2], "family": query_id[3:]} for query_id in queries
+    }
+    notes |= {
+        f"{town}-{topic}": {"lang": "de" if place % 2 else "fr", "topic": topic}
+        for place, town in enumerate(TOWNS)
+        for topic in TOPICS
+    }
     return write_beir(documents, queries, judgments, metadata=notes)
 
 
 def run(data: Path, **changes: Any) -> EvalResult:
     """An evaluation of its own, with fresh models and stores."""
-    return evaluate(plan_of(beir(data), family=FAMILY, slices=("lang",), **changes))
+    asked = {"slices": ("lang",), "document_slices": ("lang", "topic"), **changes}
+    return evaluate(plan_of(beir(data), family=FAMILY, **asked))
 
 
 def asked(design: Design, **changes: Any) -> Design:
@@ -64,6 +72,7 @@ def findings(found: Assessment, but: Sequence[str] = ()) -> dict[str, Any]:
         ({"min_points": -5.0, "max_points": None}, ()),
         ({"resamples": 500, "seed": 3}, ("controls",)),
         ({"slices": ()}, ()),
+        ({"document_slices": ("topic",)}, ()),
     ],
     ids=str,
 )
@@ -73,9 +82,9 @@ def test_it_gives_what_an_evaluation_of_its_own_would_give(data: Path, changes: 
     first = replace(first, provenance=replace(first.provenance, config=provenance_of().config))
     design = asked(first.design, **changes)
     again = remeasure(first, design, FAMILY)
-    parts = {name: getattr(design, name) for name in ("top_ks", "metrics", "resamples", "seed", "expectation")}
-    fresh = evaluate(plan_of(beir(data), family=FAMILY, slices=design.slices, **parts))
+    fresh = run(data, **{entry.name: getattr(design, entry.name) for entry in fields(Design)})
     assert findings(again.assessment, but) == findings(fresh.assessment, but)
+    assert again.assessment.languages is not None
 
 
 def test_it_says_what_it_was_made_from(tmp_path: Path) -> None:
@@ -153,7 +162,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"metrics": parse_metrics(["recall@5", "ndcg@10", "recall@11"])},
         "recall@11 looks deeper than the 10 candidates of each query",
     ),
-    "unknown slices": ({"slices": ("lang", "kind")}, "statistics.slices names kind, .* it holds lang"),
+    "unknown slices": ({"slices": ("lang", "kind")}, "statistics.slices names kind, .* it holds lang\\."),
+    "unknown slices of documents": (
+        {"document_slices": ("kind", "lang")},
+        "statistics.document_slices names kind, which this result does not hold; it holds lang, topic\\.",
+    ),
     "no decision": ({"top_ks": (6,)}, "expectation.top_k is 10, which sweep.top_k \\[6\\] does not hold"),
     "no metric": ({"metrics": parse_metrics(["mrr@10"])}, "expectation.metric is recall@5, which is not computed"),
     "no sweep": ({"top_ks": ()}, "sweep.top_k is \\[\\]"),
@@ -163,9 +176,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_the_candidates_cannot_answer_is_refused(name: str) -> None:
     changes, message = REFUSED[name]
-    first = result_of()
+    evidence = evidence_of()
+    first = result_of(replace(evidence, document_attributes={"d1": {"topic": ("tax",)}, "d2": {}}))
     with pytest.raises(ConfigError, match=message):
         remeasure(first, asked(first.design, **changes), FAMILY)
+
+
+def test_slices_by_language_can_always_be_asked_for() -> None:
+    """A result keeps the languages of queries and documents; where these name none, there is nothing to split by."""
+    first = result_of(replace(evidence_of(), attributes={}))
+    again = remeasure(first, asked(first.design, slices=("lang",), document_slices=("lang",)), FAMILY)
+    assert again.assessment.slices == ()
+
+
+def test_slices_of_documents_that_were_asked_for_can_be_asked_for_again() -> None:
+    """Though no document has the attribute."""
+    first = result_of(design=asked(result_of().design, document_slices=("source",)))
+    again = remeasure(first, asked(first.design, document_slices=("source",), min_points=3.0), FAMILY)
+    assert again.design.document_slices == ("source",)
 
 
 def test_a_metric_may_look_deeper_than_the_whole_corpus() -> None:
@@ -266,3 +294,5 @@ def test_settings_read_back_to_the_design() -> None:
     }  # fmt: skip
     assert first.design.expectation == Expectation(Metric("recall", 5), 10, 12, 18)
     assert settings["statistics"]["family"] == "family"
+    asked_of_documents = settings_of(asked(first.design, document_slices=("topic",)), FAMILY)["statistics"]
+    assert (asked_of_documents["slices"], asked_of_documents["document_slices"]) == (["lang"], ["topic"])

@@ -50,6 +50,9 @@ def test_the_gravest_decides(statuses: Sequence[Any], status: str, code: int) ->
         ({"floors": [0.8]}, "gate.floors is [0.8]; expected names with numbers"),
         ({"slices": {"lang": None}}, "gate.slices.lang is None; expected a finite number of points"),
         ({"slices": "lang"}, "gate.slices is 'lang'"),
+        ({"languages": "de"}, "gate.languages is 'de'; expected a finite number of points, or null"),
+        ({"languages": float("-inf")}, "gate.languages is -inf"),
+        ({"languages": True}, "gate.languages is True"),
         ({"latency_p95_ms": 0}, "gate.latency_p95_ms is 0; expected a number of milliseconds above 0"),
         ({"tolerance_points": -1}, "gate.tolerance_points is -1; expected a number of points of at least 0"),
         ({"tolerance_points": None}, "gate.tolerance_points is None"),
@@ -66,8 +69,16 @@ def test_a_rule_that_makes_no_sense_is_refused(settings: dict[str, Any], what: s
 
 
 def test_rules_are_read_from_plain_settings() -> None:
-    settings = {"metric": "recall@5", "floors": {"ndcg@10": 0.75}, "slices": None, "allow_changed": ["reranker"]}
-    assert Rules.parse(settings) == Rules(metric=RECALL, floors={NDCG: 0.75}, slices={}, allow_changed=("reranker",))
+    settings = {
+        "metric": "recall@5",
+        "floors": {"ndcg@10": 0.75},
+        "slices": None,
+        "allow_changed": ["reranker"],
+        "languages": -2,
+    }
+    assert Rules.parse(settings) == Rules(
+        metric=RECALL, floors={NDCG: 0.75}, slices={}, languages=-2, allow_changed=("reranker",)
+    )
     assert Rules.parse({}) == Rules()
 
 

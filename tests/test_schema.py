@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from evalkit.findings import Attribution, Comparison, Control, Expectation, Knee, SliceGain, Verdict, WhatIf
+from evalkit.findings import Attribution, Comparison, Control, Expectation, Knee, Verdict, WhatIf
+from evalkit.parts import LanguageBias, LanguageGain, Languages, SliceGain
 from evalkit.pipeline import evaluate
 from evalkit.record import Latency, Provenance, Scoring, Sequential, StageTwoLatency
 from evalkit.result import Design, EvalResult, Subject
@@ -32,6 +33,9 @@ BLOCKS: dict[type, tuple[dict[str, Any], set[str], set[str]]] = {
     Attribution: (PROPERTIES["attribution"]["items"], set(), set()),
     Knee: (PROPERTIES["knee"], set(), set()),
     SliceGain: (PROPERTIES["slices"]["items"], set(), set()),
+    Languages: (PROPERTIES["languages"], set(), set()),
+    LanguageGain: (PROPERTIES["languages"]["properties"]["gains"]["items"], set(), set()),
+    LanguageBias: (PROPERTIES["languages"]["properties"]["bias"]["items"], set(), set()),
     Control: (PROPERTIES["controls"]["items"], set(), set()),
     WhatIf: (PROPERTIES["what_ifs"]["items"], set(), set()),
     Latency: (PROPERTIES["latency"], set(), set()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, rmtree
 from typing import Any
@@ -19,19 +20,20 @@ from evalkit.sinks.document import as_document
 from evalkit.testing import FunctionReranker, WordEmbedder
 from evalkit.verify import Verified, differences, verify
 from tests.conftest import BeirWriter, beir, plan_of
-from tests.results import edit, edit_table, provenance_of, result_of, stored
+from tests.results import bilingual, edit, edit_table, evidence_of, provenance_of, result_of, stored
 
 Change = Callable[[Any], Any]
 DERIVED = (
-    "status", "systems", "metrics", "judged", "comparisons", "expectation", "attribution", "knee", "slices", "controls",
-    "what_ifs",
+    "status", "systems", "metrics", "judged", "comparisons", "expectation", "attribution", "knee", "slices",
+    "languages", "controls", "what_ifs",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read only."""
-    return stored(result_of(), tmp_path_factory.mktemp("reports"))
+    """Read only: documents and queries in two languages."""
+    design = replace(result_of().design, document_slices=("lang",))
+    return stored(result_of(bilingual(evidence_of()), design), tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture
@@ -55,13 +57,13 @@ def put(document: Any, place: tuple[Any, ...], value: Any) -> None:
 
 
 def test_what_was_checked_is_counted(original: Path) -> None:
-    """Thirty queries of ten candidates, 3 systems, 2 metrics, 2 top-k; 6 tables and JSON, a report and 3 runs."""
+    """Thirty queries of ten candidates, 3 systems, 2 metrics, 2 top-k; JSON, 6 tables, a report and 3 runs."""
     document = read_document(original)
     given = ("schema_version", "run_id", "design", "timings", "provenance")
     assert verify(original) == Verified(
         run_id="20260102-030405-abcdef",
         status="ok",
-        files=10,
+        files=11,
         n_queries=30,
         n_candidates=300,
         n_judgments=sum(map(len, read_result(original).evidence.qrels.values())),
@@ -77,7 +79,7 @@ def test_what_gate_and_report_add_later_is_nobodys_matter(folder: Path) -> None:
     (folder / "gate.json").write_text("{}")
     (folder / "plots").mkdir()
     (folder / "plots" / "sweep.svg").write_text("<svg/>")
-    assert verify(folder).files == 10
+    assert verify(folder).files == 11
 
 
 def test_a_moved_folder_is_as_good(folder: Path, tmp_path: Path) -> None:
@@ -111,6 +113,14 @@ def test_every_derived_value_is_compared(original: Path) -> None:
         assert message.startswith(f"{path} is ")
         changed += 1
     assert changed > 200
+
+
+def test_a_whole_block_in_place_of_another_value_is_cut_short(original: Path) -> None:
+    document = as_document(read_result(original))
+    (message,) = differences({**document, "languages": None}, document)
+    assert message.startswith("languages is None; {'gains': [{'metric': 'recall@5', ")
+    assert message.endswith("... was derived")
+    assert len(message) < 150
 
 
 def test_names_that_are_gone_or_new_are_differences(original: Path) -> None:
@@ -156,6 +166,10 @@ EDITS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "attribution": (("attribution", 0, "kept_points"), 12.5),
     "the knee": (("knee", "within_noise"), 10),
     "a slice": (("slices", 0, "delta_points"), 33.0),
+    "whose slice": (("slices", 2, "of"), "query"),
+    "a cell": (("languages", "gains", 0, "delta_points"), 33.0),
+    "the language of a cell": (("languages", "gains", 1, "document_lang"), None),
+    "own language": (("languages", "bias", 2, "reranked_share"), 0.99),
     "a what-if": (("what_ifs", 0, "confirmed_points"), 33.0),
     "ties": (("scoring", "ties"), 5),
     "points per 100 ms": (("latency", "stage2", 0, "points_per_100_ms"), 99.0),
@@ -212,6 +226,16 @@ TABLE_EDITS: dict[str, tuple[str, Change, str]] = {
         "result.json: comparisons[0].n_units is 20; 30 was derived",
     ),
     "attributes": ("queries.parquet", cell("attributes", 1, "{}"), "result.json: slices["),
+    "languages of documents": (
+        "documents.parquet",
+        lambda table: table.assign(attributes="{}"),
+        "result.json: languages is {'gains': [{'metric': 'recall@5', ",
+    ),
+    "a document in another language": (
+        "documents.parquet",
+        lambda table: table.assign(attributes=table["attributes"].where(table.index > 9, '{"lang": ["it"]}')),
+        "result.json: slices has 4 entries; 5 were derived",
+    ),
     "a value": (
         "per_query.parquet",
         cell("value", 0, 0.123),

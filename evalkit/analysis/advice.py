@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from evalkit.analysis.metrics import EPSILON
 from evalkit.findings import Attribution, Comparison, Control, Verdict
 from evalkit.parts import Languages
 from evalkit.record import Scoring
@@ -143,7 +144,7 @@ def _own_language(languages: Languages) -> list[str]:
     The row over all queries alone is held to its interval, which no other row was chosen over.
     """
     row = languages.bias[-1] if languages.bias else None
-    if row is None or row.ci_low <= 0 or row.reranked_share <= row.relevant_share:
+    if row is None or row.ci_low <= 0 or row.reranked_share <= row.relevant_share + EPSILON:
         return []
     return [
         f"Reranking prefers documents in the asker's own language: their share of the top {row.cutoff} rose from "

@@ -12,6 +12,7 @@ from evalkit.analysis.derive import derive, rank_perfectly, systems_of
 from evalkit.analysis.examples import examples
 from evalkit.analysis.expectation import judge
 from evalkit.analysis.languages import languages
+from evalkit.analysis.lengths import lengths
 from evalkit.analysis.metrics import JUDGED_CUTOFF, judged_share, mean, measure
 from evalkit.analysis.slices import slices
 from evalkit.analysis.units import Units
@@ -81,6 +82,7 @@ def assess(
         knee=knee(values, design, units),
         slices=() if sequential else slices(evidence, design, rankings, values, oracles),
         languages=by_language,
+        lengths=() if sequential else lengths(evidence, design, scoring, rankings),
         controls=checks,
         examples=examples(evidence, expectation, runs, values),
         what_ifs=() if sequential else what_ifs(evidence, design, values, units),

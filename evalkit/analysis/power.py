@@ -81,6 +81,25 @@ def _detectable(
     return np.minimum(np.maximum((z_level + _Z_POWER) * standard_error(differences, units), least), 1.0)
 
 
+TYPICAL_SPREAD = 0.35
+"""Standard deviation of a query's change that is assumed before anything is measured, in fractions."""
+
+
+def planned_half_width(n_units: int, spread: float = TYPICAL_SPREAD) -> float:
+    """Half the width of the 95 % interval to expect of so many units, in fractions: z_0.975 x spread / sqrt(n)."""
+    return _Z_TWO_SIDED * spread / math.sqrt(n_units)
+
+
+def planned_effect(n_units: int, spread: float = TYPICAL_SPREAD) -> float:
+    """Smallest effect that so many units find with 80 % power, in fractions: (z_0.975 + z_0.8) x spread / sqrt(n)."""
+    return (_Z_TWO_SIDED + _Z_POWER) * spread / math.sqrt(n_units)
+
+
+def units_planned(effect: float, spread: float = TYPICAL_SPREAD) -> int:
+    """How many units find an effect above 0, in fractions, with 80 % power."""
+    return math.ceil(((_Z_TWO_SIDED + _Z_POWER) * spread / effect) ** 2)
+
+
 def queries_needed(estimate: float, low: float, high: float, edges: Iterable[float], n_queries: int) -> int | None:
     """How many queries would move every edge out of the interval, were the estimate to stay.
 

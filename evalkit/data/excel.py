@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, closing
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -49,16 +49,23 @@ def excel_rows(path: Path, needed: Collection[str] | None, dialect: Dialect) -> 
 def _read(
     load: Callable[..., Any], path: Path, needed: Collection[str] | None, dialect: Dialect
 ) -> list[tuple[int, Row]]:
-    with closing(load(path, read_only=True, data_only=True)) as book:
-        sheet = _sheet(path, book.worksheets, dialect.sheet)
-        if not _has_formulas(path, sheet):
-            return list(_rows(path, sheet.iter_rows(), repeat(None), needed))
-        with closing(load(path, read_only=True)) as unevaluated:
-            source = _sheet(path, unevaluated.worksheets, dialect.sheet)
-            return list(_rows(path, sheet.iter_rows(), source.iter_rows(values_only=True), needed))
+    with ExitStack() as stack:
+        sheet = _sheet(path, stack.enter_context(closing(load(path, read_only=True, data_only=True))), dialect)
+        formulas: Iterator[Any] = repeat(None)
+        if _has_formulas(path, sheet):
+            source = _sheet(path, stack.enter_context(closing(load(path, read_only=True))), dialect)
+            formulas = _opened(stack, source.iter_rows(values_only=True))
+        return list(_rows(path, _opened(stack, sheet.iter_rows()), formulas, needed))
 
 
-def _sheet(path: Path, sheets: Sequence[Any], name: str | None) -> Any:
+def _opened(stack: ExitStack, rows: Any) -> Any:
+    """Rows of a sheet; left halfway, they would keep the file open."""
+    stack.callback(getattr(rows, "close", lambda: None))
+    return rows
+
+
+def _sheet(path: Path, book: Any, dialect: Dialect) -> Any:
+    name, sheets = dialect.sheet, book.worksheets
     titles = [sheet.title for sheet in sheets]
     if name not in titles and (name is not None or len(sheets) != 1):
         found = "no sheet of that name" if name else f"{len(sheets)} sheets"

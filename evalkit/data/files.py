@@ -99,8 +99,6 @@ def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
-def fault(
-    message: str, path: Path | None, number: int, unit: str = "line", entry: str | None = None
-) -> DataError:
+def fault(message: str, path: Path | None, number: int, unit: str = "line", entry: str | None = None) -> DataError:
     """What is wrong with one row: of a file by its line, of a library by what its rows are."""
     return DataError(message if path else f"{unit} {number}: {message}", path, number, entry)

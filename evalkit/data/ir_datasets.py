@@ -160,10 +160,15 @@ def _trouble(name: str, kind: str, error: Exception) -> str:
     """What went wrong inside the library, without its message, which may quote a text."""
     import requests
 
+    # Where it knows several places, its error lists them with what went wrong at each.
+    tried = error.args[1] if len(error.args) == 2 and isinstance(error.args[1], list) else []
+    network = [
+        cause for cause in (error, *(cause for _, cause in tried)) if isinstance(cause, requests.RequestException)
+    ]
     what = f"the {kind} of {name} could not be"
-    if isinstance(error, requests.exceptions.RequestException):
+    if network:
         return (
-            f"{what} fetched ({type(error).__name__}). Point IR_DATASETS_HOME at a folder where they are, or run "
-            f"'python -m ir_datasets export {name} {kind}' on a machine with a network and bring ~/.ir_datasets here"
+            f"{what} fetched ({type(network[0]).__name__}). Point IR_DATASETS_HOME at a folder where they are; 'python -m "
+            f"ir_datasets export {name} docs', and so queries and qrels, fills ~/.ir_datasets where there is a network"
         )
     return f"{what} read by ir_datasets ({type(error).__name__}); delete them from IR_DATASETS_HOME to fetch them anew"

@@ -6,9 +6,9 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from evalkit.checks import text, unfit, whole_number
 from evalkit.data.judgments import Judgments
@@ -62,6 +62,40 @@ class Selection:
             raise ConfigError(f"on_dangling is {self.on_dangling!r}; expected error or keep")
         _check_lang(self.lang)
 
+    def documents(self, documents: Iterable[Document]) -> Iterator[Document]:
+        """Those that take part, with their language, one by one."""
+        tagged = _tagged(documents, self.lang.get("documents"))
+        return (document for document in tagged if _matches(document.metadata, self.corpus_filter))
+
+    def queries(self, queries: Iterable[Query]) -> Iterator[Query]:
+        """Those that ``filters`` keeps, with their language, one by one."""
+        tagged = _tagged(queries, self.lang.get("queries"))
+        return (query for query in tagged if _matches(query.metadata, self.filters))
+
+
+class Chosen(NamedTuple):
+    """Selected queries, by what their judgments say.
+
+    Attributes:
+        evaluated: Those with a relevant document, or the sample of them that ``limit`` asks for.
+        unjudged: Ids of those without any judgment.
+        without_positives: Ids of those whose judgments are all below 1.
+    """
+
+    evaluated: tuple[Query, ...]
+    unjudged: tuple[str, ...]
+    without_positives: tuple[str, ...]
+
+    @classmethod
+    def of(cls, queries: Sequence[Query], grades: Qrels, selection: Selection) -> Chosen:
+        """Tell the queries apart that ``filters`` keeps."""
+        answered = {query.id for query in queries if _has_positive(grades.get(query.id, {}))}
+        return cls(
+            _sample([query for query in queries if query.id in answered], selection),
+            tuple(query.id for query in queries if query.id not in grades),
+            tuple(query.id for query in queries if query.id in grades and query.id not in answered),
+        )
+
 
 def assemble(
     name: str, documents: Iterable[Document], queries: Iterable[Query], judgments: Judgments, selection: Selection
@@ -80,11 +114,7 @@ def assemble(
     warnings = _warnings(judgments, known_queries, corpus, selection)
 
     grades = judgments.grades
-    unjudged = tuple(query.id for query in chosen if query.id not in grades)
-    without = tuple(query.id for query in chosen if query.id in grades and not _has_positive(grades[query.id]))
-    evaluated = _sample(
-        [query for query in chosen if query.id in grades and _has_positive(grades[query.id])], selection
-    )
+    evaluated, unjudged, without_positives = Chosen.of(chosen, grades, selection)
     qrels = {query.id: dict(grades[query.id]) for query in evaluated}
     corpus_digest = _digest([document.id, document.title, document.text, document.metadata] for document in corpus)
     return Dataset(
@@ -92,11 +122,11 @@ def assemble(
         documents=corpus,
         queries=evaluated,
         qrels=qrels,
-        digest=_dataset_digest(corpus_digest, evaluated, qrels, selection),
+        digest=dataset_digest(corpus_digest, evaluated, qrels, selection),
         corpus_digest=corpus_digest,
         dangling=_dangling(qrels, corpus, judgments, selection),
         unjudged=unjudged,
-        without_positives=without,
+        without_positives=without_positives,
         warnings=warnings,
     )
 
@@ -233,7 +263,8 @@ def _digest(rows: Iterable[Sequence[Any]]) -> str:
     return total.hexdigest()
 
 
-def _dataset_digest(corpus_digest: str, queries: Sequence[Query], qrels: Qrels, selection: Selection) -> str:
+def dataset_digest(corpus_digest: str, queries: Sequence[Query], qrels: Qrels, selection: Selection) -> str:
+    """SHA-256 over the corpus, the evaluated queries, their judgments and the selection that led to them."""
     sampled = selection.limit is not None
     parts = [
         corpus_digest,

@@ -19,8 +19,10 @@ CONTENT_TAGS = _TEXT_TAGS + _TITLE_TAGS
 
 _DOCUMENT = re.compile(r"<(/?)DOC(?:\s[^<>]*)?>", re.IGNORECASE)
 _DOCNO = re.compile(r"<DOCNO\s*>(.*?)</DOCNO\s*>", re.IGNORECASE | re.DOTALL)
-_TEXT = re.compile(rf"<({'|'.join(_TEXT_TAGS)})(?:\s[^<>]*)?>(.*?)(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
-_TITLE = re.compile(rf"<({'|'.join(_TITLE_TAGS)})(?:\s[^<>]*)?>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
+_INSIDE = r"([^<]*(?:<(?!/\1\s*>)[^<]*)*)"
+"""All up to the closing tag, or to the end; unrolled, which takes a fraction of the time of ``.*?``."""
+_TEXT = re.compile(rf"<({'|'.join(_TEXT_TAGS)})(?:\s[^<>]*)?>{_INSIDE}", re.IGNORECASE)
+_TITLE = re.compile(rf"<({'|'.join(_TITLE_TAGS)})(?:\s[^<>]*)?>{_INSIDE}</", re.IGNORECASE)
 _MARKUP = re.compile(r"<!--.*?-->|</?[A-Za-z][A-Za-z0-9_.:-]*(?:\s[^<>]*)?/?>", re.DOTALL)
 _ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,31};")
 _SPACE = re.compile(r"[ \t\r\n]+")

@@ -48,6 +48,16 @@ class Source(ABC):
             choices["lang"] or {},
         )
 
+    @property
+    def name(self) -> str:
+        """Name of the data set in results."""
+        return self._name
+
+    @property
+    def selection(self) -> Selection:
+        """Which queries and documents take part."""
+        return self._selection
+
     @abstractmethod
     def documents(self) -> Iterable[Document]:
         """The whole corpus, ids unique."""

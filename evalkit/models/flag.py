@@ -84,6 +84,11 @@ class FlagEmbedder:
         """How far an inner product moves with the other texts of a batch."""
         return _COSINE_DRIFT[self._library.dtype]
 
+    @property
+    def max_length(self) -> int:
+        """Tokens of a text, special tokens included, beyond which it is cut."""
+        return self._library.max_length
+
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """One vector per document.
 
@@ -105,6 +110,17 @@ class FlagEmbedder:
             ModelError: Weights are missing or unfit, or a vector is not finite.
         """
         return self._embed([self._query_prompt + text for text in texts])
+
+    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Tokens of each document before anything is cut, prompt and special tokens included.
+
+        Returns:
+            Shape (n,).
+        """
+        if not texts:
+            return np.empty(0, dtype=np.int64)
+        prompted = [self._document_prompt + text for text in texts]
+        return np.array(list(map(len, self._library.tokenizer(prompted, verbose=False)["input_ids"])), dtype=np.int64)
 
     def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:
         """Each document in windows that are read whole; one where it fits.

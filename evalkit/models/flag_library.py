@@ -149,7 +149,7 @@ class FlagLibrary:
 
     @cached_property
     def _lone_tokenizer(self) -> Any:
-        folder = self._folder
+        folder = self._checked(self.weights.locate_tokenizer())
         with _quiet():
             from transformers import AutoTokenizer
 
@@ -161,7 +161,9 @@ class FlagLibrary:
 
     @cached_property
     def _folder(self) -> Path:
-        folder = self.weights.locate()
+        return self._checked(self.weights.locate())
+
+    def _checked(self, folder: Path) -> Path:
         self.weights.vouch(*(path.name for pattern in _FILES_READ for path in sorted(folder.glob(pattern))))
         refuse_too_long(self.role, self.max_length, folder)
         return folder

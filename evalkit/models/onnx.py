@@ -83,6 +83,11 @@ class OnnxEmbedder:
         """How far an inner product moves with the other texts of a batch."""
         return _INT8_COSINE_DRIFT if self._graph.quantised else _FLOAT_DRIFT
 
+    @property
+    def max_length(self) -> int:
+        """Tokens of a text, special tokens included, beyond which it is cut."""
+        return self._graph.max_length
+
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """One vector per document.
 
@@ -104,6 +109,16 @@ class OnnxEmbedder:
             ModelError: Weights are missing or unfit, or a vector is not finite.
         """
         return self._embed([self._query_prompt + text for text in texts])
+
+    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Tokens of each document before anything is cut, prompt and special tokens included.
+
+        Returns:
+            Shape (n,).
+        """
+        specials = self._graph.tokenizer.num_special_tokens_to_add(is_pair=False)
+        encoded = self._graph.encode([self._document_prompt + text for text in texts])
+        return np.array([len(one.ids) + specials for one in encoded], dtype=np.int64)
 
     def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:
         """Each document in windows that are read whole; one where it fits.

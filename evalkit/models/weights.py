@@ -23,6 +23,7 @@ _LEFT_OUT_SUFFIXES = {
     *(".h5", ".mlmodel", ".msgpack", ".ot", ".tflite"),  # TensorFlow, Core ML, Flax, Rust
 }
 _LEFT_OUT_NAMES = {".cache", ".ds_store", "license", "notice", "readme"}
+_TOKENIZER_FILES = ("*.json", "*.model", "*.txt")
 _UNREAD_FILES = ("*.h5", "*.md", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "assets/*", "imgs/*")
 
 
@@ -35,6 +36,14 @@ class Weights(Protocol):
 
         Raises:
             ModelError: The files are missing or not those that were asked for.
+        """
+        ...
+
+    def locate_tokenizer(self) -> Path:
+        """The folder, of which as little as a tokenizer needs may be there.
+
+        Raises:
+            ModelError: As :meth:`locate`.
         """
         ...
 
@@ -104,6 +113,10 @@ class CarrierWeights:
                 )
         return folder
 
+    def locate_tokenizer(self) -> Path:
+        """The folder: a package is there as a whole."""
+        return self.locate()
+
     def vouch(self, *files: str) -> None:
         """Refuse files without a digest.
 
@@ -148,6 +161,10 @@ class FolderWeights:
         if not folder.is_dir():
             raise ModelError(f"there is no folder {folder}; weights.path must name one with model files")
         return folder
+
+    def locate_tokenizer(self) -> Path:
+        """The folder."""
+        return self.locate()
 
     def vouch(self, *files: str) -> None:
         """Refuse files that do not count for the identity.
@@ -200,10 +217,23 @@ class HubWeights:
         Raises:
             ModelError: Neither the hub nor the cache has it.
         """
+        return self._snapshot()
+
+    def locate_tokenizer(self) -> Path:
+        """The snapshot's folder; of a model that the cache lacks, only what a tokenizer reads is fetched.
+
+        Raises:
+            ModelError: Neither the hub nor the cache has it.
+        """
+        return self._snapshot(list(_TOKENIZER_FILES))
+
+    def _snapshot(self, only: list[str] | None = None) -> Path:
         from huggingface_hub import snapshot_download
 
         try:
-            folder = snapshot_download(self.repo, revision=self.revision, ignore_patterns=list(self.ignore))
+            folder = snapshot_download(
+                self.repo, revision=self.revision, allow_patterns=only, ignore_patterns=list(self.ignore)
+            )
         # Its own errors, OSError and those of an HTTP library that changes with its version.
         except Exception as error:
             raise ModelError(

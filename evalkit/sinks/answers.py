@@ -137,7 +137,7 @@ def why(result: EvalResult) -> str:
 
 
 def whom(result: EvalResult) -> str:
-    """Which groups of queries are better or worse off for certain; why there are none where there are none."""
+    """Which groups of queries or documents are better or worse off for certain, or why there are none."""
     found = result.assessment.slices
     if result.assessment.status == "invalid":
         return "Nothing can be said of groups while a self-check fails."
@@ -152,8 +152,15 @@ def whom(result: EvalResult) -> str:
         )
     if result.sequential is not None:
         return "A sequential run is about all queries together; one without sweep.sequential=true also splits them."
-    asked = ", ".join(result.design.slices) or "nothing"
-    return f"The queries' metadata holds nothing to split by (looked for: {asked}); name its keys in statistics.slices."
+    design = result.design
+    asked = [
+        *(f"{key} of queries" for key in design.slices),
+        *(f"{key} of documents" for key in design.document_slices),
+    ]
+    return (
+        f"The metadata holds nothing to split by (looked for: {', '.join(asked) or 'nothing'}); name its keys in "
+        "statistics.slices and statistics.document_slices."
+    )
 
 
 def latency(result: EvalResult) -> str:
@@ -181,6 +188,6 @@ def queries(result: EvalResult) -> str:
 
 
 def _names(slices: Sequence[SliceGain]) -> str:
-    named = [f"{one.attribute} = {one.value} ({one.delta_points:+.1f})" for one in slices[:_NAMED]]
+    named = [f"{table.slice_name(one)} ({one.delta_points:+.1f})" for one in slices[:_NAMED]]
     more = [f"and {len(slices) - _NAMED} more"] if len(slices) > _NAMED else []
     return ", ".join([*named, *more]) or "none"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evalkit.result import EvalResult
+from evalkit.sinks import languages
 from evalkit.sinks.latency_lines import latency_head, milliseconds
-from evalkit.sinks.table import DASH, header, interval, p_value, rows
+from evalkit.sinks.table import DASH, header, interval, p_value, rows, slice_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,10 @@ class Table:
 
 def tables(result: EvalResult) -> list[Table]:
     """Those that have something to say."""
-    drawn = [attribution(result), slices(result), what_ifs(result), controls(result)]
+    drawn = [
+        attribution(result), slices(result), language_gains(result), own_language(result), what_ifs(result),
+        controls(result),
+    ]  # fmt: skip
     return [table for table in drawn if table.rows]
 
 
@@ -58,16 +62,17 @@ def attribution(result: EvalResult) -> Table:
 
 
 def slices(result: EvalResult) -> Table:
-    """The gain for groups of queries."""
+    """The gain for groups of queries, and of documents."""
     expected = result.assessment.verdict.expectation
+    alone = "; a slice of documents ranks these alone" if _any_of_documents(result) else ""
     return Table(
         "For whom",
-        f"Gain of {expected.metric} at top-k {expected.top_k} by what the queries say of themselves; p is "
-        "Holm-adjusted over all rows.",
+        f"Gain of {expected.metric} at top-k {expected.top_k} by what queries and documents say of themselves{alone}; "
+        "p is Holm-adjusted over all rows.",
         ("slice", "queries", "dense", "points", "95 % interval", "p", "headroom", "note"),
         tuple(
             (
-                f"{row.attribute} = {row.value}",
+                slice_name(row),
                 str(row.n_queries),
                 f"{row.baseline_mean:.3f}",
                 f"{row.delta_points:+.1f}",
@@ -77,6 +82,76 @@ def slices(result: EvalResult) -> Table:
                 row.note,
             )
             for row in result.assessment.slices
+        ),
+    )
+
+
+def _any_of_documents(result: EvalResult) -> bool:
+    return any(one.of == "document" for one in result.assessment.slices)
+
+
+def language_gains(result: EvalResult) -> Table:
+    """The matrix of gains, two rows per language of the queries; without rows where there is none."""
+    found = result.assessment.languages
+    if found is None:
+        return Table("By language", "", (), ())
+    matrix = languages.Matrix.of(found)
+    note = " ".join(f"{sentence}." for sentence in languages.how_to_read(result, matrix))
+    rows = tuple(map(tuple, languages.rows(matrix)))
+    return Table("By language", note, tuple(languages.titles(matrix)), rows)
+
+
+def language_cells(result: EvalResult) -> Table:
+    """Every number of the matrix, one row per cell."""
+    found = result.assessment.languages
+    return Table(
+        "Every cell",
+        "p is Holm-adjusted over all rows; candidates is how many of the documents are among those that were reranked, "
+        "on average.",
+        (
+            "cell", "queries", "families", "dense", "reranked", "points", "95 % interval", "p", "headroom",
+            "candidates", "note",
+        ),
+        tuple(
+            (
+                languages.cell_name(gain),
+                str(gain.n_queries),
+                str(gain.n_units) if result.evidence.unit == "family" else "",
+                f"{gain.baseline_mean:.3f}",
+                f"{gain.candidate_mean:.3f}",
+                f"{gain.delta_points:+.1f}",
+                interval(gain.ci_low, gain.ci_high),
+                p_value(gain.p_adjusted),
+                f"{gain.headroom_points:.1f}",
+                f"{gain.candidates:.1f}",
+                gain.note,
+            )
+            for gain in (found.gains if found is not None else ())
+        ),
+    )  # fmt: skip
+
+
+def own_language(result: EvalResult) -> Table:
+    """How much of the top is in the asker's own language; without rows where that was not looked at."""
+    found = result.assessment.languages
+    bias = found.bias if found is not None else ()
+    cutoff = f"the first {bias[0].cutoff}" if bias else "the top"
+    return Table(
+        "Own language",
+        f"Share of {cutoff} documents of the pooled ranking that is in the language of the query, before and after "
+        "reranking, in points with a 95 % interval; beside it the share of the relevant documents.",
+        ("queries", "number", "relevant", "dense", "reranked", "points", "95 % interval"),
+        tuple(
+            (
+                languages.asker(row),
+                str(row.n_queries),
+                languages.share(row.relevant_share),
+                languages.share(row.dense_share),
+                languages.share(row.reranked_share),
+                f"{row.delta_points:+.1f}",
+                interval(row.ci_low, row.ci_high),
+            )
+            for row in bias
         ),
     )
 

@@ -44,6 +44,7 @@ def as_document(result: EvalResult) -> dict[str, Any]:
         "knee": plain(found.knee),
         "slices": plain(found.slices),
         "languages": plain(found.languages),
+        "lengths": plain(found.lengths),
         "controls": plain(found.controls),
         "what_ifs": plain(found.what_ifs),
         "latency": _latency(result),

@@ -37,13 +37,14 @@ class FilesSink:
 
 
 def candidate_table(result: EvalResult) -> pd.DataFrame:
-    """query_id, doc_id, stage1_rank, stage1_score, rerank_score: one row per candidate."""
+    """query_id, doc_id, stage1_rank, stage1_score, rerank_score, tokens: one row per candidate."""
     rows = [
-        (query_id, found.doc_id, found.stage1_rank, found.stage1_score, found.rerank_score)
+        (query_id, found.doc_id, found.stage1_rank, found.stage1_score, found.rerank_score, found.tokens)
         for query_id, candidates in result.evidence.candidates.items()
         for found in candidates
     ]
-    return pd.DataFrame(rows, columns=["query_id", "doc_id", "stage1_rank", "stage1_score", "rerank_score"])
+    columns = ["query_id", "doc_id", "stage1_rank", "stage1_score", "rerank_score", "tokens"]
+    return pd.DataFrame(rows, columns=columns).astype({"tokens": "Int64"})
 
 
 def per_query_table(result: EvalResult) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 from evalkit.checks import boolean
 from evalkit.exhibits import Example, Texts
 from evalkit.result import EvalResult
-from evalkit.sinks import answers, details, table
+from evalkit.sinks import answers, details, language_answers, table
 from evalkit.sinks.details import Table
 from evalkit.sinks.rendering import drawn, render
 
@@ -110,6 +110,13 @@ def page(result: EvalResult, include_texts: bool) -> str:
         attribution=details.attribution(result),
         what_ifs=details.what_ifs(result),
         slices=_without_empty(details.slices(result)),
+        languages={
+            "explained": language_answers.explained(result),
+            "told": language_answers.told(result),
+            "grid": language_answers.grid(result),
+            "cells": _without_empty(details.language_cells(result)),
+            "own": details.own_language(result),
+        },
         latency=details.latency(result),
         examples=[_example(one, result, texts) for one in result.assessment.examples],
         with_texts=texts is not None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from evalkit.parts import SliceGain
 from evalkit.result import EvalResult
 from evalkit.types import Fingerprint, Metric
 
@@ -198,6 +199,11 @@ def control_line(result: EvalResult) -> str:
     passed = sum(control.status == "passed" for control in found)
     others = [f"{control.name} {control.status}" for control in found if control.status != "passed"]
     return f"{passed} of {len(found)} self-checks passed" + (f"; {', '.join(others)}" if others else "")
+
+
+def slice_name(found: SliceGain) -> str:
+    """Which queries, or which documents, the slice is made of."""
+    return f"{'document ' if found.of == 'document' else ''}{found.attribute} = {found.value}"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.result import EvalResult
-from evalkit.sinks import table
+from evalkit.sinks import languages, table
 from evalkit.sinks.latency_lines import latency_lines
 
 
@@ -22,6 +22,7 @@ class TerminalSink:
             "",
             *table.aligned(table.header(result), table.rows(result)),
             "",
+            *languages.lines(result),
             *(f"note: {note}" for note in table.notes(result)),
             *table.sure_lines(result),
             *latency_lines(result),

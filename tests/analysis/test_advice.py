@@ -13,11 +13,12 @@ import pytest
 from evalkit.analysis.advice import advise
 from evalkit.analysis.assess import assess
 from evalkit.findings import Attribution, Comparison, Control, Expectation, Status, Verdict
+from evalkit.parts import LanguageBias, LanguageGain, Languages
 from evalkit.record import Scoring
-from evalkit.result import Evidence
+from evalkit.result import Evidence, ValuesOf
 from evalkit.types import Metric
 from tests.analysis.evidence import RECALL, design_of, listed, scoring_of, subject_of
-from tests.analysis.gains import gain_of
+from tests.analysis.gains import bias_of, cell_of, gain_of
 
 EXPECTED = Expectation(RECALL, 50, 12, 18)
 FATES = Attribution(
@@ -48,12 +49,15 @@ def advice(
     judged: tuple[float, float] = (0.9, 0.9),
     needed: int | None = None,
     expected: Expectation = EXPECTED,
+    languages: Languages | None = None,
 ) -> list[str]:
     """The advice for this evidence; Judged@5 of dense and of the decision's system."""
     gain = comparisons[0].delta_points
     verdict = Verdict(expected, status, gain, gain - 1, gain + 1, True, "a reason", queries_needed=needed)
     shares: Mapping[str, float] = {"dense": judged[0], "rerank@50": judged[1]}
-    found = advise(verdict, comparisons, [replace(fates, top_k=10), fates], checks, scoring or scoring_of(), shares)
+    found = advise(
+        verdict, comparisons, [replace(fates, top_k=10), fates], checks, scoring or scoring_of(), shares, languages
+    )
     assert replace(found, advice=()) == verdict, "advice changes nothing else"
     return list(found.advice)
 
@@ -172,6 +176,76 @@ def test_a_run_without_pairs_has_none_that_were_cut() -> None:
     assert advice(scoring=scoring_of(0, 0)) == advice()
 
 
+# --- which languages it leaves behind ----------------------------------------------------------------
+
+
+def by_language(*gains: LanguageGain, bias: Sequence[LanguageBias] = (), status: Status = "below") -> list[str]:
+    """What is said about languages, all else being as in ``advice()``."""
+    found, without = advice(status, languages=Languages(gains, tuple(bias))), advice(status)
+    assert [line for line in found if line in without] == without
+    return [line for line in found if line not in without]
+
+
+def test_cells_that_lost_for_certain_are_named_the_worst_first() -> None:
+    assert by_language(cell_of("de", "fr", -3.14), cell_of("de", "de", 9), cell_of("it", "fr", -12)) == [
+        "Reranking loses for certain in it -> fr (-12.0 points), de -> fr (-3.1 points), language of the query -> of "
+        "the documents: the reranker may not have been trained for these languages. Take one that was, or keep the "
+        "order of dense retrieval there."
+    ]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        cell_of("de", "fr", -3, p_adjusted=0.05),
+        cell_of("de", "fr", -3, ci_high=0.0),
+        cell_of("de", "fr", -3, note="too small to tell: 8 independent queries or families, fewer than 10"),
+        cell_of("de", "fr", 3),
+        cell_of("de", None, -3),
+    ],
+    ids=["by the adjusted p", "by the interval", "by its number", "it gains", "all documents"],
+)
+def test_what_is_not_certain_or_no_cell_is_not_named(cell: LanguageGain) -> None:
+    assert by_language(cell) == []
+
+
+def test_of_many_cells_the_four_worst_are_named_and_the_others_counted() -> None:
+    (found,) = by_language(*(cell_of("de", f"l{number}", -float(number)) for number in range(2, 9)))
+    assert (
+        "in de -> l8 (-8.0 points), de -> l7 (-7.0 points), de -> l6 (-6.0 points), de -> l5 (-5.0 points), and 3 more"
+        in found
+    )
+
+
+def test_more_of_the_askers_own_language_than_is_relevant_is_named() -> None:
+    """From 40 to 60 %, where 30 % of the relevant documents are in it."""
+    assert by_language(bias=[bias_of("de", -10, 0), bias_of("fr", 5, 9), bias_of(None, 15, 25)]) == [
+        "Reranking prefers documents in the asker's own language: their share of the top 5 rose from 40 % to 60 % "
+        "(+20.0 points, 95 % interval +15.0 to +25.0), and 30 % of the relevant ones are in it. The reranker may not "
+        "have been trained on pairs across these languages."
+    ]
+
+
+@pytest.mark.parametrize(
+    "bias",
+    [
+        [],
+        [bias_of(None, 0, 20)],
+        [bias_of(None, -20, -5)],
+        [bias_of(None, 15, 25, relevant_share=0.6)],
+        [bias_of("de", 15, 25), bias_of("fr", -15, 25), bias_of(None, -5, 25)],
+    ],
+    ids=["one language", "not certain", "it fell", "towards the relevant ones", "chosen among rows"],
+)
+def test_a_share_that_did_not_rise_for_certain_or_rose_rightly_is_not_named(bias: Sequence[LanguageBias]) -> None:
+    assert by_language(bias=bias) == []
+
+
+@pytest.mark.parametrize("status", ["met", "above", "invalid"])
+def test_languages_are_advised_on_only_where_the_gain_is_missing(status: Status) -> None:
+    assert by_language(cell_of("de", "fr", -12), bias=[bias_of("de", 15, 25)], status=status) == []
+
+
 # --- what the labels left out -----------------------------------------------------------------------
 
 
@@ -184,12 +258,19 @@ def test_unjudged_documents_on_top_put_the_missing_gain_in_doubt(after: float, s
 
 
 def test_the_most_useful_comes_first() -> None:
-    """Room, then the reranker and what was cut from its pairs, then labels, then their number."""
+    """Room, then the reranker, what was cut from its pairs, its languages, then labels, then their number."""
     found = advice(
-        comparisons=[replace(NO_ROOM, captured=0.2)], scoring=scoring_of(100, 50), judged=(0.9, 0.5), needed=626
+        comparisons=[replace(NO_ROOM, captured=0.2)],
+        scoring=scoring_of(100, 50),
+        judged=(0.9, 0.5),
+        needed=626,
+        languages=Languages((cell_of("de", "fr", -12),), (bias_of("de", 15, 25),)),
     )
-    starts = ["+12 points cannot", "Stage 1 starves", "The reranker captured", "50 % of the pairs", "Judged@5", "About"]
-    assert [line.startswith(start) for line, start in zip(found, starts, strict=True)] == [True] * 6
+    starts = [
+        "+12 points cannot", "Stage 1 starves", "The reranker captured", "50 % of the pairs", "Reranking loses for",
+        "Reranking prefers", "Judged@5", "About",
+    ]  # fmt: skip
+    assert [line.startswith(start) for line, start in zip(found, starts, strict=True)] == [True] * 8
 
 
 # --- from candidates to advice ----------------------------------------------------------------------
@@ -235,3 +316,26 @@ def test_a_dense_retrieval_that_is_perfect_leaves_nothing_to_gain(
     first, second = assessed(positives, cutoff, lifted)
     assert first.startswith("+12 points cannot be reached at top-k 10: the headroom is 0.0 points")
     assert "Dense retrieval is already strong: it leaves 0.0 points to any reranker at any top-k" in second
+
+
+def test_a_reranker_that_puts_the_askers_language_first_is_told_so_by_the_evaluation() -> None:
+    """Forty questions in de, each with one answer in fr that dense ranks first of fr and third in all.
+
+    The reranker puts all in de first and turns fr around: in the cell recall@1 goes from 1 to 0, in the top 1 nothing
+    is in de at first and all of it afterwards, and no relevant document is.
+    """
+    scores = {"x1": 0.0, "f1": 1.0, "f2": 2.0, "g1": 9.0, "g2": 8.0, "x2": -1.0}
+    candidates, documents = {}, dict[str, dict[str, tuple[str, ...]]]()
+    for number in range(40):
+        order = [f"{name}-{number}" for name in scores]
+        candidates[f"q{number}"] = listed(order, list(scores.values()))
+        documents |= {one: {"lang": ({"f": "fr", "g": "de"}[one[0]],)} for one in order if one[0] in "fg"}
+    attributes: ValuesOf = {name: {"lang": ("de",)} for name in candidates}
+    qrels = {f"q{number}": {f"f1-{number}": 1} for number in range(40)}
+    evidence = Evidence(candidates, qrels, {}, attributes, documents)
+    result = assess(evidence, design_of(6, (6,), Metric("recall", 1)), subject_of(1000, 40), scoring_of())
+    assert (result.verdict.status, result.verdict.delta_points) == ("below", 0)
+    lost, own = [line for line in result.verdict.advice if line.startswith("Reranking ")]
+    assert lost.startswith("Reranking loses for certain in de -> fr (-100.0 points), language of the query")
+    assert "their share of the top 1 rose from 0 % to 100 % (+100.0 points" in own
+    assert "and 0 % of the relevant ones are in it" in own

@@ -34,10 +34,10 @@ def test_no_slice_may_gain_less(least: float, status: str) -> None:
     assert "de +" not in found.message
 
 
-def test_every_slice_that_gains_less_is_named() -> None:
+def test_every_slice_that_gains_less_is_named_the_worst_first() -> None:
     found = ruling(result_by(TWO_LANGUAGES, {"lang": LANGUAGES}), "slice lang", slices={"lang": 30.0})
     assert found.message == (
-        "under the least gain of +30 points: de +25.0 points (40 independent), fr +10.0 points (20 independent)"
+        "under the least gain of +30 points: fr +10.0 points (20 independent), de +25.0 points (40 independent)"
     )
 
 
@@ -97,6 +97,16 @@ def test_an_attribute_that_was_not_split_by_fails_although_the_queries_have_it()
     narrower = replace(result.assessment, slices=())
     result = replace(result, assessment=narrower, design=replace(result.design, slices=()))
     assert "so that nothing was held to +0 points" in ruling(result, "slice lang", slices={"lang": 0.0}).message
+
+
+def test_slices_of_documents_are_not_held() -> None:
+    """The attribute is one of queries: de and fr of these gain 25 and 10 points."""
+    result = result_by(TWO_LANGUAGES, {"lang": LANGUAGES})
+    lost = replace(result.assessment.slices[0], of="document", value="it", delta_points=-50.0)
+    result = replace(result, assessment=replace(result.assessment, slices=(*result.assessment.slices, lost)))
+    found = ruling(result, "slice lang", slices={"lang": 0.0})
+    assert found.status == "passed"
+    assert found.message.startswith("the lowest of 2 is fr +10.0 points")
 
 
 def test_slices_of_another_decision_cannot_be_held() -> None:

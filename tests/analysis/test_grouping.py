@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from evalkit.analysis.grouping import FamilyRule, attributes_of, unknown_keys
 from evalkit.errors import ConfigError
-from evalkit.types import Query
+from evalkit.types import Dataset, Document, Query
+from tests.analysis.evidence import design_of
 
 TRANSLATIONS = "^[a-z]{2}-(.*)$"
 
@@ -90,10 +92,37 @@ def test_an_empty_family_is_none() -> None:
     assert FamilyRule("family").families(queries) == {"c": "x"}
 
 
-def test_a_key_that_no_query_has_is_named_unless_it_is_customary() -> None:
-    queries = [Query("a", "?", {"lang": "de"})]
-    assert unknown_keys(queries, FamilyRule("famly"), ["lang", "kind", "lnag"]) == [
-        "statistics.family names 'famly', which no query has",
-        "statistics.slices names 'lnag', which no query has",
+def test_a_value_that_is_null_or_empty_is_none() -> None:
+    """It would make a slice, or a language, of those that name none; 0 and false are values."""
+    queries = [
+        query("q1", lang="", kind=["tax", None, ""]),
+        query("q2", lang=[], kind=0),
+        query("q3", lang=[None], kind=False),
     ]
-    assert unknown_keys(queries, FamilyRule("family"), ["lang", "kind"]) == []
+    assert attributes_of(queries, ["kind"]) == {
+        "q1": {"kind": ("tax",)},
+        "q2": {"kind": ("0",)},
+        "q3": {"kind": ("False",)},
+    }
+
+
+def test_attributes_of_documents_are_read_likewise() -> None:
+    documents = [Document("d1", "text", "", {"lang": ["de", "fr"], "year": 2024}), Document("d2", "text")]
+    assert attributes_of(documents, ["year"]) == {"d1": {"lang": ("de", "fr"), "year": ("2024",)}, "d2": {}}
+
+
+def test_a_key_that_nobody_has_is_named_unless_it_is_customary() -> None:
+    """Keys of queries are looked for among queries, those of documents among documents."""
+    queries, documents = (query("a", lang="de", topic="tax"),), (Document("d", "text", "", {"source": "mail"}),)
+    dataset = Dataset("made", documents, queries, {"a": {"d": 1}}, "0", "0")
+
+    def unknown(family: str, slices: Sequence[str], document_slices: Sequence[str]) -> list[str]:
+        design = design_of(slices=tuple(slices), document_slices=tuple(document_slices))
+        return unknown_keys(dataset, FamilyRule(family), design)
+
+    assert unknown("famly", ["lang", "kind", "source"], ["lang", "source", "topic"]) == [
+        "statistics.family names 'famly', which no query has",
+        "statistics.slices names 'source', which no query has",
+        "statistics.document_slices names 'topic', which no document has",
+    ]
+    assert unknown("family", ["lang", "kind", "topic"], ["lang", "kind", "source"]) == []

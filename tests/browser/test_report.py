@@ -179,6 +179,32 @@ def test_the_page_follows_the_scheme_of_the_reader(visit: Page, scheme: str) -> 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_colours_of_the_language_table_are_blue_for_a_gain_and_orange_for_a_loss(visit: Page, scheme: str) -> None:
+    """Over the page in either scheme; that words can be read on them is what axe looks at."""
+    driver = visit("complete", scheme=scheme)
+    script = """
+        const cell = document.querySelector(`.matrix td.${arguments[0]}`);
+        return [getComputedStyle(cell).backgroundColor, cell.innerText.split("\\n")[0]];
+    """
+    assert driver.execute_script(script, "gain") == ["rgba(0, 114, 178, 0.6)", "+30.0"]
+    assert driver.execute_script(script, "loss") == ["rgba(213, 94, 0, 0.498)", "-25.0"]
+    assert driver.execute_script(script, "even") == ["rgba(0, 0, 0, 0)", "~ +0.0"]
+
+
+def test_the_language_table_keeps_its_rows_in_sight_on_a_phone(visit: Page) -> None:
+    """Its columns scroll below the first one, and titles of columns move with them."""
+    driver = visit("hostile", width=360)
+    script = """
+        const frame = document.querySelector(".matrix").parentElement;
+        const place = (selector) => frame.querySelector(selector).getBoundingClientRect().left;
+        const before = [place("tbody th"), place("thead tr + tr th")];
+        frame.scrollLeft = 100;
+        return [place("tbody th") - before[0], place("thead tr + tr th") - before[1]];
+    """
+    assert driver.execute_script(script) == [0, -100]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["complete", "hostile", "pair"])
 def test_axe_finds_nothing_that_keeps_anybody_out(visit: Page, name: str, scheme: str) -> None:
     driver = visit(name, scheme=scheme)

@@ -16,7 +16,7 @@ from evalkit import manifest
 from evalkit.cli import main
 from evalkit.result import EvalResult
 from tests.hits import hits, invalid, result_by
-from tests.results import edit, edit_table, stored
+from tests.results import bilingual, edit, edit_table, evidence_of, result_of, stored
 
 AT = "reports_dir=reports"
 
@@ -103,6 +103,23 @@ def test_a_result_that_was_changed_after_the_run_is_not_trusted(
     for command in ("gate", "baseline"):
         assert main([command, str(folder)]) == 5
         assert "result.json was changed after the run. Nothing follows from it" in capsys.readouterr().err
+
+
+def test_cells_of_the_language_table_are_held_and_without_one_the_rule_fails(
+    good: EvalResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Queries and documents in two languages make four cells."""
+    folder = put(result_of(bilingual(evidence_of(60))))
+    assert main(["gate", str(folder), "gate.languages=-100"]) == 0
+    assert "at least -100 is asked for" in capsys.readouterr().out
+    assert main(["gate", str(folder), "gate.languages=100"]) == 3
+    assert re.search(
+        r"failed +languages +under the least gain of \+100 points: (de|fr) -> (de|fr) [+-][0-9.]+ points \([0-9]+ "
+        r"independent\), (de|fr) -> ",
+        capsys.readouterr().out,
+    )
+    assert main(["gate", str(put(good)), "gate.languages=-100"]) == 3
+    assert "there is no language table" in capsys.readouterr().out
 
 
 # --- which result, which rules -------------------------------------------------------------------------

@@ -206,7 +206,9 @@ def test_a_commit_is_its_own_identity_without_the_hub() -> None:
     assert HubWeights("BAAI/absent", COMMIT).identity() == f"BAAI/absent@{COMMIT}"
 
 
-def test_patterns_of_files_to_leave_away_reach_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_patterns_of_files_to_leave_away_and_of_tokenizers_reach_the_hub(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import huggingface_hub
 
     asked = {}
@@ -217,7 +219,10 @@ def test_patterns_of_files_to_leave_away_reach_the_hub(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     HubWeights("BAAI/tiny", "main", ignore=("onnx/*",)).locate()
-    assert asked == {"repo": "BAAI/tiny", "revision": "main", "ignore_patterns": ["onnx/*"]}
+    expected = {"repo": "BAAI/tiny", "revision": "main", "ignore_patterns": ["onnx/*"]}
+    assert asked == {**expected, "allow_patterns": None}
+    HubWeights("BAAI/tiny", "main", ignore=("onnx/*",)).locate_tokenizer()
+    assert asked == {**expected, "allow_patterns": ["*.json", "*.model", "*.txt"]}
 
 
 def test_a_revision_must_be_named() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.findings import SliceGain
+from evalkit.parts import SliceGain
 from evalkit.record import Sequential
 from evalkit.result import EvalResult
 from evalkit.sinks import answers, table
@@ -17,7 +17,9 @@ from evalkit.sinks.tracking import sheets
 from evalkit.types import Metric
 from tests.pages import complete
 
-CERTAIN = SliceGain("lang", "de", Metric("recall", 5), 10, 0.5, 0.7, 20.0, 5.0, 35.0, 0.001, 0.003, 40.0, 90, 90, "")
+CERTAIN = SliceGain(
+    Metric("recall", 5), 10, 0.5, 0.7, 20.0, 5.0, 35.0, 0.001, 0.003, 40.0, 90, 90, "", "query", "lang", "de"
+)
 
 
 @pytest.fixture
@@ -44,6 +46,11 @@ def test_a_group_is_better_off_for_certain_only_where_the_adjusted_test_says_so(
     told = answers.whom(sliced(result, one))
     assert ("Better off for certain: lang = de" in told) is certain
     assert ("Not certain either way: lang = de" in told) is not certain
+
+
+def test_a_group_of_documents_is_called_one(result: EvalResult) -> None:
+    told = answers.whom(sliced(result, replace(CERTAIN, of="document")))
+    assert "Better off for certain: document lang = de (+20.0)." in told
 
 
 def test_a_gain_that_is_judged_by_its_lower_bound_shows_that_bound(result: EvalResult, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit.findings import Control, SliceGain, WhatIf
+from evalkit.findings import Control, WhatIf
+from evalkit.parts import SliceGain
 from evalkit.pipeline import evaluate
 from evalkit.record import Sequential
 from evalkit.result import EvalResult
@@ -45,11 +46,15 @@ def test_the_attribution_says_where_every_relevant_document_is(result: EvalResul
 
 def test_a_slice_shows_gain_interval_and_note(result: EvalResult) -> None:
     one = SliceGain(
-        "lang", "it", Metric("recall", 5), 10, 0.25, 0.5, 25.0, -3.04, 53.06, 0.0004, 0.0008, 40.0, 4, 4, "few"
+        Metric("recall", 5), 10, 0.25, 0.5, 25.0, -3.04, 53.06, 0.0004, 0.0008, 40.0, 4, 4, "few", "query", "lang", "it"
     )
-    assert details.slices(changed(result, slices=(one,))).rows == (
-        ("lang = it", "4", "0.250", "+25.0", "-3.0 to +53.1", "< 0.001", "40.0", "few"),
-    )
+    numbers = ("4", "0.250", "+25.0", "-3.0 to +53.1", "< 0.001", "40.0", "few")
+    found = details.slices(changed(result, slices=(one,)))
+    assert found.rows == (("lang = it", *numbers),)
+    assert "ranks these alone" not in found.note
+    found = details.slices(changed(result, slices=(one, replace(one, of="document"))))
+    assert found.rows == (("lang = it", *numbers), ("document lang = it", *numbers))
+    assert "a slice of documents ranks these alone" in found.note
 
 
 def test_a_what_if_shows_both_halves(result: EvalResult) -> None:

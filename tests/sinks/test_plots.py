@@ -17,7 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from evalkit.findings import Attribution, Expectation, SliceGain, WhatIf
+from evalkit.findings import Attribution, Expectation, WhatIf
+from evalkit.parts import SliceGain
 from evalkit.pipeline import evaluate
 from evalkit.record import Latency, Sequential, StageTwoLatency
 from evalkit.result import EvalResult
@@ -35,8 +36,8 @@ GAINS = {6: 2.0, 40: 14.0}
 """Top-k -> points over dense, which stands at 0.5; intervals reach 3 points to either side, the oracle is 30 above."""
 
 SLICES = (
-    SliceGain("lang", "it", RECALL, 40, 0.2, 0.4, 20.0, 4.0, 36.0, 0.01, 0.02, 40.0, 7, 7, ""),
-    SliceGain("lang", "de", RECALL, 40, 0.6, 0.55, -5.0, -30.0, 15.0, 0.5, 0.5, 40.0, 5, 5, "few"),
+    SliceGain(RECALL, 40, 0.2, 0.4, 20.0, 4.0, 36.0, 0.01, 0.02, 40.0, 7, 7, "", "query", "lang", "it"),
+    SliceGain(RECALL, 40, 0.6, 0.55, -5.0, -30.0, 15.0, 0.5, 0.5, 40.0, 5, 5, "few", "query", "lang", "de"),
 )
 WHAT_IFS = (
     WhatIf("rrf", "by rank", 5.0, 4.5, -1.0, 9.0, 13.0, 0.0),
@@ -106,6 +107,10 @@ def early(result: EvalResult) -> EvalResult:
 def sliced(result: EvalResult, count: int) -> EvalResult:
     rows = [replace(SLICES[place % 2], value=f"a rather long value of number {place}") for place in range(count)]
     return changed(result, slices=tuple(rows))
+
+
+def of_documents(result: EvalResult) -> EvalResult:
+    return changed(result, slices=(SLICES[0], replace(SLICES[0], of="document")))
 
 
 def artist(axes: Axes, label: str) -> Any:
@@ -266,6 +271,14 @@ def test_a_slice_that_is_too_small_to_tell_has_another_marker(result: EvalResult
     assert "too small" not in axes.get_xlabel()
 
 
+def test_a_slice_of_documents_is_called_one(result: EvalResult) -> None:
+    figure = figures(of_documents(result))["slices"]
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels == ["all queries", "lang = it", "document lang = it"]
+    assert "For whom: gain by group of queries or documents" in written(figure)
+    assert "For whom: gain by group of queries" in written(figures(result)["slices"])
+
+
 def test_what_ifs_stand_beside_plain_reranking(result: EvalResult) -> None:
     figure = figures(result)["what_ifs"]
     (axes,) = figure.axes
@@ -281,7 +294,7 @@ def test_what_has_nothing_to_say_is_not_drawn(result: EvalResult) -> None:
     assert list(figures(bare)) == ["sweep", "accounting"]
 
 
-@pytest.mark.parametrize("make", [lambda result: result, early, lambda result: sliced(result, 30)])
+@pytest.mark.parametrize("make", [lambda result: result, early, lambda result: sliced(result, 30), of_documents])
 def test_no_text_lies_on_another_or_is_cut(result: EvalResult, make: Any) -> None:
     for name, figure in figures(make(result)).items():
         found = texts_of(figure)

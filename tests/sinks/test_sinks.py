@@ -55,11 +55,11 @@ def test_result_json_has_the_promised_names(result: EvalResult) -> None:
     document = as_document(result)
     assert set(document) == {
         "schema_version", "run_id", "status", "dataset", "design", "systems", "metrics", "judged", "comparisons",
-        "expectation", "scoring", "attribution", "knee", "slices", "controls", "what_ifs", "latency", "sequential",
-        "timings", "provenance",
+        "expectation", "scoring", "attribution", "knee", "slices", "languages", "controls", "what_ifs", "latency",
+        "sequential", "timings", "provenance",
     }  # fmt: skip
     assert set(document["dataset"]) >= {"name", "digest", "corpus_digest", "n_documents", "n_queries", "languages"}
-    assert set(document["design"]) == {"top_ks", "metrics", "slices", "resamples", "seed", "unit"}
+    assert set(document["design"]) == {"top_ks", "metrics", "slices", "document_slices", "resamples", "seed", "unit"}
     assert document["systems"][1] == {"name": "rerank@1", "stage": "reranked", "top_k": 1}
     assert set(document["comparisons"][0]) == {
         "metric", "baseline", "candidate", "top_k", "baseline_mean", "candidate_mean", "delta_points",
@@ -81,8 +81,8 @@ def test_result_json_has_the_promised_names(result: EvalResult) -> None:
 def test_result_json_says_what_was_asked(result: EvalResult) -> None:
     document = as_document(result)
     assert document["design"] == {
-        "top_ks": [1, 6, 10], "metrics": ["recall@5", "ndcg@10"], "slices": [], "resamples": 200, "seed": 0,
-        "unit": "query",
+        "top_ks": [1, 6, 10], "metrics": ["recall@5", "ndcg@10"], "slices": [], "document_slices": [],
+        "resamples": 200, "seed": 0, "unit": "query",
     }  # fmt: skip
     asked = {"metric": "recall@5", "top_k": 10, "min_points": 12, "max_points": 18, "decide_on": "estimate"}
     assert document["expectation"].items() >= asked.items()

@@ -23,7 +23,7 @@ from evalkit.sinks.drawing.canvas import (
     width_of,
 )
 from evalkit.sinks.drawing.labels import name_x, write_above, write_column
-from evalkit.sinks.table import interval
+from evalkit.sinks.table import interval, slice_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,9 +54,11 @@ def draw_slices(result: EvalResult) -> Figure | None:
     n_queries = str(result.assessment.decision.n_queries)
     rows = [_Row("all queries", verdict.delta_points, verdict.ci_low, verdict.ci_high, n_queries, "D")]
     for one in found:
-        label, marker = f"{one.attribute} = {one.value}", "x" if one.note else "o"
+        label, marker = slice_name(one), "x" if one.note else "o"
         rows.append(_Row(label, one.delta_points, one.ci_low, one.ci_high, str(one.n_queries), marker))
-    figure, axes = _forest("slices", "For whom: gain by group of queries", rows, "queries", verdict.expectation)
+    documents = " or documents" if any(one.of == "document" for one in found) else ""
+    title = f"For whom: gain by group of queries{documents}"
+    figure, axes = _forest("slices", title, rows, "queries", verdict.expectation)
     small = "; x: too small to tell" if any(one.note for one in found) else ""
     name_x(axes, f"points of {verdict.expectation.metric} over dense, 95 % interval{small}")
     return figure
@@ -99,7 +101,7 @@ def describe_slices(result: EvalResult) -> str:
     found = sorted(result.assessment.slices, key=lambda one: one.delta_points)
     above, below = sum(one.ci_low > 0 for one in found), sum(one.ci_high < 0 for one in found)
     ends = [
-        f"{name} {one.attribute} = {one.value} with {one.delta_points:+.1f} points "
+        f"{name} {slice_name(one)} with {one.delta_points:+.1f} points "
         f"({interval(one.ci_low, one.ci_high)}, {one.n_queries} queries)"
         for name, one in (("lowest", found[0]), ("highest", found[-1]))
     ]

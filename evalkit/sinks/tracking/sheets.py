@@ -14,6 +14,8 @@ from typing import Any
 from evalkit.findings import Comparison
 from evalkit.result import EvalResult
 from evalkit.sinks import table
+from evalkit.sinks.escaping import escaped
+from evalkit.sinks.tracking import languages
 from evalkit.types import Metric, System
 
 RESULT_ID = "result_id"
@@ -64,12 +66,15 @@ def evaluation(result: EvalResult) -> Sheet:
     now = {**_numbers(result, judged), **interval, "n_queries": result.assessment.decision.n_queries}
     if result.latency is not None:
         now |= {"stage1_p50_ms": result.latency.stage1_p50_ms, "stage1_p95_ms": result.latency.stage1_p95_ms}
+    now |= languages.numbers(result)
+    worst = languages.worst(result)
     return Sheet(
         name=_name(result),
         tags={
             **_tags(result, EVALUATION),
             **_judgment(result, verdict.ci_low, verdict.ci_high),
-            "mlflow.note.content": _note(result),
+            **({} if worst is None else {"worst_language": worst}),
+            "mlflow.note.content": _note(result, worst),
         },
         params=_params(result),
         points=(*_points(now), *_curves(result)),
@@ -162,7 +167,7 @@ def _overrides(result: EvalResult) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def _note(result: EvalResult) -> str:
+def _note(result: EvalResult, worst: str | None) -> str:
     verdict = result.assessment.verdict
     return "\n".join([
         f"**{verdict.status}**: {verdict.reason}",
@@ -171,6 +176,7 @@ def _note(result: EvalResult) -> str:
         "",
         f"{table.subject_line(result)}. {table.control_line(result)}.",
         "",
+        *([] if worst is None else [f"Worst by language: {escaped(worst)}.", ""]),
         "Artifacts: `report.html` tells the whole story, `per_query.json` every query. "
         f"Model metrics, `{CURVES}`: each curve over top-k, which is the step; step 0 is dense.",
     ])  # fmt: skip

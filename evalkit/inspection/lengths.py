@@ -1,0 +1,76 @@
+"""How much of a data set is longer than the models read: tokenizers are asked, no model is loaded."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import EvalkitError
+from evalkit.inspection.corpus import SAMPLE
+from evalkit.inspection.facts import Lengths
+from evalkit.ports import CountsTokens, Embedder, FoundRun, FoundScores, Pair, Reranker
+
+Item = TypeVar("Item")
+
+_AT_A_TIME = 256
+_UNTOLD = "it does not tell how many tokens a text has"
+
+
+def lengths(
+    embedder: Embedder | FoundRun, reranker: Reranker | FoundScores, documents: Sequence[str], pairs: Sequence[Pair]
+) -> tuple[Lengths, ...]:
+    """Hold documents and judged positive pairs to what both models read; of many, a sample of SAMPLE.
+
+    Args:
+        embedder: Where it or its tokenizer cannot be had, nothing is estimated, and the reason is told.
+        reranker: Likewise.
+        documents: Contents of documents.
+        pairs: (query text, content of a positive).
+    """
+    if len(pairs) > SAMPLE:
+        pairs = random.Random(0).sample(pairs, SAMPLE)  # noqa: S311 - a sample, not a secret
+    return _of_embedder(embedder, documents, pairs), _of_reranker(reranker, documents, pairs)
+
+
+def _of_embedder(embedder: Embedder | FoundRun, documents: Sequence[str], pairs: Sequence[Pair]) -> Lengths:
+    if not isinstance(embedder, CountsTokens):
+        return Lengths("embedder", None, unknown=_UNTOLD)
+    try:
+        return Lengths(
+            "embedder",
+            embedder.max_length,
+            len(documents),
+            _longer(embedder.count_tokens, documents, embedder.max_length),
+            len(pairs),
+            _longer(embedder.count_tokens, [content for _, content in pairs], embedder.max_length),
+        )
+    except EvalkitError as error:
+        return Lengths("embedder", embedder.max_length, unknown=str(error))
+
+
+def _of_reranker(reranker: Reranker | FoundScores, documents: Sequence[str], pairs: Sequence[Pair]) -> Lengths:
+    if isinstance(reranker, FoundScores):
+        return Lengths("reranker", None, unknown=_UNTOLD)
+    try:
+        return Lengths(
+            "reranker",
+            reranker.max_length,
+            len(documents),
+            _longer(reranker.count_tokens, [("", content) for content in documents], reranker.max_length),
+            len(pairs),
+            _longer(reranker.count_tokens, pairs, reranker.max_length),
+        )
+    except EvalkitError as error:
+        return Lengths("reranker", reranker.max_length, unknown=str(error))
+
+
+def _longer(count: Callable[[Sequence[Item]], NDArray[np.int64]], items: Sequence[Item], max_length: int) -> int:
+    return sum(int((count(chunk) > max_length).sum()) for chunk in _chunks(items))
+
+
+def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[begin : begin + _AT_A_TIME] for begin in range(0, len(items), _AT_A_TIME))

@@ -1,0 +1,135 @@
+"""Mined training data on disk: where ids meet their texts, which go into these files and nowhere else."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.analysis.mined import Mined, Suspect, TrainingQuery
+from evalkit.errors import SinkError
+from evalkit.types import Dataset, Document, Query
+
+TRAIN = "train.jsonl"
+"""Rows of FlagEmbedding's fine-tuning format."""
+
+QUEUE = "label_queue.tsv"
+"""What to label; no ``.json``, as FlagEmbedding reads every such file of a folder that it is given."""
+
+ABOUT = "mined.json"
+
+HELD_OUT = "heldout"
+"""A BEIR folder of its own, whatever the queries came from."""
+
+COLUMNS = (
+    "query_id",
+    "doc_id",
+    "grade",
+    "reason",
+    "stage1_rank",
+    "reranked_rank",
+    "stage1_score",
+    "rerank_score",
+    "lead",
+    "query",
+    "document",
+)
+"""Of the queue; the first three are those of qrels, and the third is left to the labeller."""
+
+
+def key_of_text(text: str) -> bytes:
+    """Equal for texts that differ in nothing but case, white space and the form of their signs."""
+    alike = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return hashlib.sha256(alike.encode()).digest()
+
+
+def contents_of(documents: Iterable[Document]) -> dict[str, bytes]:
+    """Document id -> a key of its text, for those that have any."""
+    return {document.id: key_of_text(document.content) for document in documents if document.content}
+
+
+def write(mined: Mined, about: Mapping[str, Any], dataset: Dataset, held_out: Sequence[str], out: Path) -> None:
+    """Write the folder beside its final place, then rename it.
+
+    Args:
+        mined: What to write.
+        about: Where it comes from, without texts, for ``mined.json``.
+        dataset: The texts; the documents and judgments of the queries that are held out.
+        held_out: Ids of these queries; empty where there are none.
+        out: The folder; one that holds something is not replaced.
+
+    Raises:
+        SinkError: It cannot be written.
+    """
+    documents = {document.id: document.content for document in dataset.documents}
+    queries = {query.id: query.text for query in dataset.queries}
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+            # Made here and not by tempfile, so that its permissions are the user's.
+            draft = Path(scratch, out.name)
+            draft.mkdir()
+            _write_lines(draft / TRAIN, _training_rows(mined.training, queries, documents, scored=mined.scored))
+            _write_queue(draft / QUEUE, mined.queue, queries, documents)
+            text = json.dumps(about, ensure_ascii=False, indent=2, allow_nan=False)
+            (draft / ABOUT).write_text(text + "\n", encoding="utf-8")
+            if held_out:
+                _write_beir(draft / HELD_OUT, dataset, held_out)
+            draft.rename(out)
+    except OSError as error:
+        raise SinkError(f"cannot write {out}: {error.strerror or error}; name another folder with --out") from error
+
+
+def _training_rows(
+    training: Iterable[TrainingQuery], queries: Mapping[str, str], documents: Mapping[str, str], *, scored: bool
+) -> Iterator[dict[str, Any]]:
+    """Rows of FlagEmbedding's format, all with the same keys: its loader fills a key that is missing with null."""
+    for asked in training:
+        row: dict[str, Any] = {
+            "query": queries[asked.query_id],
+            "pos": [documents[one.doc_id] for one in asked.positives],
+            "neg": [documents[one.doc_id] for one in asked.negatives],
+        }
+        if scored:
+            row["pos_scores"] = [one.score for one in asked.positives]
+            row["neg_scores"] = [one.score for one in asked.negatives]
+        yield row
+
+
+def _write_queue(
+    path: Path, queue: Iterable[Suspect], queries: Mapping[str, str], documents: Mapping[str, str]
+) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, dialect="excel-tab", lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for one in queue:
+            texts = (" ".join(text.split()) for text in (queries[one.query_id], documents[one.doc_id]))
+            found = (one.reason, one.stage1_rank, one.reranked_rank, one.stage1_score, one.rerank_score, one.lead)
+            writer.writerow((one.query_id, one.doc_id, "", *found, *texts))
+
+
+def _write_beir(folder: Path, dataset: Dataset, query_ids: Sequence[str]) -> None:
+    """The whole corpus, as retrieval is judged against all of it, with these queries and their judgments."""
+    (folder / "qrels").mkdir(parents=True)
+    wanted = set(query_ids)
+    _write_lines(folder / "corpus.jsonl", map(_row, dataset.documents))
+    _write_lines(folder / "queries.jsonl", (_row(query) for query in dataset.queries if query.id in wanted))
+    with (folder / "qrels" / "test.tsv").open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write("query-id\tcorpus-id\tscore\n")
+        for query_id in query_ids:
+            stream.writelines(f"{query_id}\t{doc_id}\t{grade}\n" for doc_id, grade in dataset.qrels[query_id].items())
+
+
+def _row(entry: Document | Query) -> dict[str, Any]:
+    title = {"title": entry.title} if isinstance(entry, Document) else {}
+    return {"_id": entry.id, **title, "text": entry.text, "metadata": entry.metadata}
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
