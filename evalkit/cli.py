@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--to", choices=("mlflow",), help="send the result there as it is; draw and measure nothing")
     _command(commands, "verify", "derive a result again from its candidates and judgments, and check every file")
     _mine(_command(commands, "mine", "write training data for a reranker or embedder, and a queue of what to label"))
+    _data(commands.add_parser("data", help="look at a data set, or write it as a BEIR folder", allow_abbrev=False))
     ui = commands.add_parser("ui", help="MLflow's pages over the results that were logged", allow_abbrev=False)
     ui.add_argument("words", nargs="*", metavar="key=value", help="Hydra overrides, such as reports_dir=...")
     ui.add_argument("--port", type=int, default=5000, help="port of 127.0.0.1; left out, 5000")
@@ -108,6 +109,27 @@ def _gate(command: argparse.ArgumentParser) -> None:
         help="warn: say it; fail: exit 3 when below; strict: also exit 4 when inconclusive",
     )
     command.add_argument("--baseline", metavar="NAME", help="name of a file in reports/baselines")
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", metavar="check | convert", required=True)
+    what = "what is wrong with a data set, and what it can tell; loads no model; exit 2 where a run would refuse it"
+    check = actions.add_parser("check", help=what, description=what, allow_abbrev=False)
+    check.add_argument(
+        "words",
+        nargs="*",
+        metavar="FOLDER | key=value",
+        help="BEIR folder; Hydra overrides, such as dataset=table dataset.path=faq.xlsx",
+    )
+    check.add_argument("--json", action="store_true", help="print everything that was found as JSON")
+    what = "write the data set that a run would evaluate as a BEIR folder"
+    convert = actions.add_parser("convert", help=what, description=what, allow_abbrev=False)
+    convert.add_argument(
+        "words",
+        nargs="*",
+        metavar="FOLDER | key=value",
+        help="new folder to write; Hydra overrides, such as dataset=table dataset.path=faq.xlsx",
+    )
 
 
 def _mine(command: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from evalkit.errors import StoreError
 from evalkit.ports import Embedder, FoundRun, FoundScores, Notes, Pair, Reranker
 from evalkit.record import Latency, StageTwoLatency
+from evalkit.stage_two import as_read
 from evalkit.stages import Plan, key_of
 from evalkit.types import Candidates, Dataset
 
@@ -98,10 +99,7 @@ def measure(
     def pairs_of(query_id: str) -> list[list[Pair]]:
         """Of each candidate the pairs that are scored for it: one, or one per window of a long document."""
         whole = [(questions[query_id], contents[one.doc_id]) for one in candidates[query_id][:depth]]
-        if plan.long.stage2 == "cut":
-            return [[pair] for pair in whole]
-        windows = reranker.windows(whole, plan.long.overlap)
-        return [[(questions[query_id], window) for window in found] for found in windows]
+        return as_read(plan.long, reranker, whole)
 
     def seconds(work: Callable[..., object], given: object) -> float:
         begin = clock()

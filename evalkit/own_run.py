@@ -13,6 +13,18 @@ from evalkit.stages import Log, Plan
 from evalkit.types import Candidate, Candidates, Dataset
 
 
+def check_plan(plan: Plan) -> None:
+    """Refuse a run that should stop early although there is nothing to save.
+
+    Raises:
+        ConfigError: The scores come from a file.
+    """
+    if plan.sequential and isinstance(plan.reranker, FoundScores):
+        raise ConfigError(
+            "sweep.sequential saves work of the reranker, but these scores come from a file; leave it out"
+        )
+
+
 def found_candidates(plan: Plan, found: FoundRun, dataset: Dataset, log: Log) -> tuple[Candidates, tuple[str, ...]]:
     """What the run returned for the evaluated queries, all of it, in trec_eval's order.
 
@@ -87,13 +99,9 @@ def found_scores(
         Candidates with scores, how these came about, and what a careful reader should know.
 
     Raises:
-        ConfigError: The run should stop early, or candidates without a score leave the sweep's top-k undecided.
+        ConfigError: Candidates without a score leave the sweep's top-k undecided.
         DataError: No candidate has a score, or some lack one.
     """
-    if plan.sequential:
-        raise ConfigError(
-            "sweep.sequential saves work of the reranker, but these scores come from a file; leave it out"
-        )
     top_k = max(plan.design.top_ks)
     with log.phase("load_scores"):
         scores = given.scores()
@@ -108,7 +116,7 @@ def found_scores(
             f"none of the {pairs} candidates has a score in the file of stage 2; are both files of one system, and are "
             "their ids those of the data set?"
         )
-    _check_missing(plan, given, retrieved, scores, missing)
+    _check_missing(plan, given, retrieved, scores, missing, pairs)
     candidates = {query_id: _scored(found, scores.get(query_id, {}), top_k) for query_id, found in retrieved.items()}
     surplus = sum(
         len(scores.get(query_id, {}).keys() - {one.doc_id for one in found}) for query_id, found in retrieved.items()
@@ -127,6 +135,7 @@ def _check_missing(
     retrieved: Candidates,
     scores: Mapping[str, Mapping[str, float]],
     missing: int,
+    pairs: int,
 ) -> None:
     if not missing:
         return
@@ -139,22 +148,23 @@ def _check_missing(
                 one.doc_id in scores.get(query_id, {}) for query_id, found in retrieved.items() for one in found[:top_k]
             )
         ]
-        able = f"sweep.top_k={complete} is covered; or " if complete else ""
+        remedy = f"Lower sweep.top_k to {complete}, which is covered; write" if complete else "Write"
         raise DataError(
-            f"{missing} of the first {top_ks[-1]} candidates of stage 1 have no score in the file of stage 2. {able}"
-            "write all scores; or, if the system returns only its best ones, set reranker.missing=last and "
-            "sweep.top_k to the one number that it reranks"
+            f"{missing} of {pairs} candidates have no score in the file of stage 2, at top-k {top_ks[-1]}. {remedy} "
+            "all scores; or, if the system returns only its best ones, set reranker.missing=last and sweep.top_k to "
+            "the one number that it reranks"
         )
     if len(top_ks) > 1:
         raise ConfigError(
-            f"reranker.missing is last, and {missing} candidates have no score: only the top-k that the system "
-            f"reranked can be judged, but sweep.top_k is {top_ks}; name that one"
+            f"reranker.missing is last, and {missing} of {pairs} candidates have no score: only the top-k that the "
+            f"system reranked can be judged, but sweep.top_k is {top_ks}; name that one"
         )
 
 
 def _scored(found: tuple[Candidate, ...], scores: Mapping[str, float], top_k: int) -> tuple[Candidate, ...]:
-    # Below every score of the query: where none is known, any number will do.
-    behind = min((scores[one.doc_id] for one in found[:top_k] if one.doc_id in scores), default=0.0) - 1.0
+    # Below every score of the query, however large these are; where none is known, any number will do.
+    lowest = min((scores[one.doc_id] for one in found[:top_k] if one.doc_id in scores), default=0.0)
+    behind = lowest - max(1.0, abs(lowest))
     return (
         *(replace(one, rerank_score=scores.get(one.doc_id, behind)) for one in found[:top_k]),
         *found[top_k:],

@@ -16,7 +16,7 @@ from evalkit.analysis.grouping import attributes_of, unknown_keys
 from evalkit.exhibits import Example, Texts
 from evalkit.findings import Control
 from evalkit.latency import latency_of
-from evalkit.own_run import found_candidates, found_scores, unanswered
+from evalkit.own_run import check_plan, found_candidates, found_scores, unanswered
 from evalkit.ports import FoundRun, FoundScores
 from evalkit.probes import NO_STORE, NOT_REPLAYED, check_replay, check_store
 from evalkit.provenance import capture
@@ -36,6 +36,7 @@ def evaluate(plan: Plan) -> EvalResult:
         EvalkitError: Bad configuration, bad data, an unusable model or store.
     """
     check_sweep(plan.design)
+    check_plan(plan)
     if plan.sequential:
         plan = replace(plan, design=replace(plan.design, top_ks=(plan.design.expectation.top_k,)))
     design, log = plan.design, Log()
@@ -54,7 +55,7 @@ def evaluate(plan: Plan) -> EvalResult:
         subject = replace(
             subject,
             warnings=(*subject.warnings, *notes, *reranked.notes),
-            unanswered=unanswered(candidates),
+            unanswered=unanswered(candidates) if points is None else (),
         )
         loaded = log.computed["pairs"] > 0
         with log.phase("probe"):
@@ -97,13 +98,13 @@ class _Reranked:
     notes: tuple[str, ...] = ()
 
 
-def _stage_one(plan: Plan, dataset: Dataset, log: Log) -> tuple[Candidates, tuple[str, ...], tuple[str, ...]]:
-    """Candidates, the points that the store holds for them, and what a careful reader should know."""
+def _stage_one(plan: Plan, dataset: Dataset, log: Log) -> tuple[Candidates, Points | None, tuple[str, ...]]:
+    """Candidates, what the store holds for them, if they come from one, and what a careful reader should know."""
     if isinstance(plan.embedder, FoundRun):
         candidates, notes = found_candidates(plan, plan.embedder, dataset, log)
-        return candidates, (), notes
-    points = Points.of(plan, plan.embedder, dataset)
-    return retrieve(plan, plan.embedder, dataset, points, log), tuple(points.texts), ()
+        return candidates, None, notes
+    points = Points.of(plan, plan.embedder, dataset, log)
+    return retrieve(plan, plan.embedder, dataset, points, log), points, ()
 
 
 def _stage_two(plan: Plan, dataset: Dataset, retrieved: Candidates, families: Mapping[str, str], log: Log) -> _Reranked:
@@ -115,16 +116,14 @@ def _stage_two(plan: Plan, dataset: Dataset, retrieved: Candidates, families: Ma
     return _Reranked(*rerank(plan, plan.reranker, dataset, retrieved, log))
 
 
-def _check_store(plan: Plan, points: Sequence[str]) -> tuple[Control, ...]:
-    if isinstance(plan.embedder, FoundRun):
-        return NO_STORE
-    return check_store(plan.store, points, plan.design.seed)
+def _check_store(plan: Plan, points: Points | None) -> tuple[Control, ...]:
+    return NO_STORE if points is None else check_store(plan.store, points, plan.design.seed)
 
 
 def _check_scores(plan: Plan, dataset: Dataset, candidates: Candidates, *, loaded: bool) -> Control:
     if isinstance(plan.reranker, FoundScores) or not loaded:
         return NOT_REPLAYED
-    return check_replay(plan.reranker, candidates, dataset, plan.design.seed)
+    return check_replay(plan, plan.reranker, candidates, dataset)
 
 
 def _met(dataset: Dataset, candidates: Candidates) -> list[Document]:

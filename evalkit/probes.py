@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import chain, islice
 
 import numpy as np
 
 from evalkit.findings import Control
 from evalkit.ports import Pair, Reranker, VectorStore
-from evalkit.stage_one import SINGLE_PRECISION
+from evalkit.stage_one import SINGLE_PRECISION, Points
+from evalkit.stage_two import as_read
+from evalkit.stages import Plan
 from evalkit.types import Candidates, Dataset
 
 SAMPLE = 32
@@ -34,72 +36,67 @@ NO_STORE = tuple(
 )
 
 
-def check_store(store: VectorStore, doc_ids: Sequence[str], seed: int) -> tuple[Control, Control]:
-    """Whether the store holds every document, and finds documents by their own vectors.
+def check_store(store: VectorStore, points: Points, seed: int) -> tuple[Control, Control]:
+    """Whether the store holds every document, or window of one, and finds it by its own vector.
 
     Args:
         store: Open and filled.
-        doc_ids: Of its documents, or of the windows of long ones.
+        points: What it should hold.
         seed: Of the sample.
     """
-    missing = len(store.missing(doc_ids))
+    ids, what = list(points.texts), "windows" if points.windows else "documents"
+    missing = len(store.missing(ids))
     complete = Control(
         "store_complete",
         "failed" if missing else "passed",
-        f"expected the vector store to hold {len(doc_ids)} documents; found {missing} missing",
+        f"expected the vector store to hold {len(ids)} {what}; found {missing} missing",
     )
     if missing:
         return complete, Control("store_finds", "skipped", "expected a complete store to search in")
-    places = np.random.default_rng([seed, 6]).permutation(len(doc_ids))[:SAMPLE]
-    sample = [doc_ids[place] for place in sorted(places)]
+    places = np.random.default_rng([seed, 6]).permutation(len(ids))[:SAMPLE]
+    sample = [ids[place] for place in sorted(places)]
     vectors = store.vectors(sample)
     own = (vectors.astype(np.float64) ** 2).sum(axis=1)
-    limit = min(SAMPLE, len(doc_ids))
+    limit = min(SAMPLE, len(ids))
     lost = 0
-    for doc_id, score, hits in zip(sample, own.tolist(), store.search(vectors, limit), strict=True):
+    for point, score, hits in zip(sample, own.tolist(), store.search(vectors, limit), strict=True):
         last = min((found for _, found in hits), default=-np.inf)
-        # Where vectors are not normalised, others may score higher than the document itself.
+        # Where vectors are not normalised, others may score higher than its own.
         beaten = len(hits) >= limit and score <= last + SINGLE_PRECISION * max(1.0, abs(last))
-        lost += doc_id not in {found for found, _ in hits} and not beaten
+        lost += point not in {found for found, _ in hits} and not beaten
     return complete, Control(
         "store_finds",
         "failed" if lost else "passed",
-        f"expected each of {len(sample)} sampled documents among the nearest to its own vector; found {lost} that the "
+        f"expected each of {len(sample)} sampled {what} among the nearest to its own vector; found {lost} that the "
         "search does not return",
     )
 
 
-def check_replay(reranker: Reranker, candidates: Candidates, dataset: Dataset, seed: int) -> Control:
+def check_replay(plan: Plan, reranker: Reranker, candidates: Candidates, dataset: Dataset) -> Control:
     """Score some pairs again, in other company: a score belongs to its pair, whatever else is in the batch.
 
     Args:
+        plan: Seed of the sample, and how long documents are read.
         reranker: Loaded.
         candidates: With their scores.
         dataset: Its texts.
-        seed: Of the sample.
     """
-    generator = np.random.default_rng([seed, 7])
+    generator = np.random.default_rng([plan.design.seed, 7])
     questions = {query.id: query.text for query in dataset.queries}
     contents = {document.id: document.content for document in dataset.documents}
     pairs: list[Pair] = []
     before: list[float] = []
-    for query_id in generator.permutation(list(candidates))[:SAMPLE]:
-        # Of a pair that is too long, the best window was kept, which is another text.
-        scored = [
-            (one.doc_id, one.rerank_score)
-            for one in candidates[query_id]
-            if one.rerank_score is not None and (one.tokens or 0) <= reranker.max_length
-        ]
-        if not scored:
-            continue
+    for query_id in generator.permutation([query_id for query_id, found in candidates.items() if found])[:SAMPLE]:
+        scored = [(one.doc_id, one.rerank_score) for one in candidates[query_id] if one.rerank_score is not None]
         doc_id, score = scored[generator.integers(len(scored))]
         pairs.append((questions[query_id], contents[doc_id]))
         before.append(score)
-    if not pairs:
-        return Control("replay", "skipped", "expected pairs that the reranker reads whole; found none in the sample")
+    read = as_read(plan.long, reranker, pairs)
+    scores = iter(reranker.score(list(chain.from_iterable(read))).tolist())
+    again = [max(islice(scores, len(windows))) for windows in read]
     everything = [one.rerank_score for found in candidates.values() for one in found if one.rerank_score is not None]
     allowed = max(SCATTER * float(np.std(everything)), ROUNDING * max(1.0, float(np.abs(everything).max())))
-    moved = float(np.abs(np.asarray(reranker.score(pairs)) - before).max())
+    moved = float(np.abs(np.subtract(again, before)).max())
     return Control(
         "replay",
         "passed" if moved <= allowed else "failed",

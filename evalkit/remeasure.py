@@ -79,6 +79,7 @@ def remeasure(result: EvalResult, design: Design, rule: FamilyRule) -> EvalResul
     """
     started = time.perf_counter()
     _check_depth(result, design)
+    _check_given_scores(result, design)
     check_sweep(design, result.dataset.n_documents)
     _check_slices(result, design)
     evidence = replace(result.evidence, families=_families(result, rule))
@@ -132,6 +133,18 @@ def _check_depth(result: EvalResult, design: Design) -> None:
         raise ConfigError(
             f"{', '.join(beyond)} looks deeper than the {depth} candidates of each query; choose a cutoff up to that, "
             "or retrieve more with evalkit run"
+        )
+
+
+def _check_given_scores(result: EvalResult, design: Design) -> None:
+    """Where a system gave no score to some candidates, the result says something of the top-k that it reranked alone."""
+    scored = sum(one.rerank_score is not None for found in result.evidence.candidates.values() for one in found)
+    given = result.scoring.max_length is None
+    if given and scored > result.scoring.pairs and set(design.top_ks) != set(result.design.top_ks):
+        raise ConfigError(
+            f"sweep.top_k is {list(design.top_ks)}, but {scored - result.scoring.pairs} of {scored} candidates have no "
+            f"score of the system that reranked {max(result.design.top_ks)} of them (reranker.missing=last); no other "
+            "top-k can be judged"
         )
 
 

@@ -52,7 +52,8 @@ def rerank_until_decided(
         pairs = Pairs.of(plan, reranker, dataset, retrieved)
         queue = pairs.of_queries(query_id for unit in order for query_id in members[unit])
         best: dict[bytes, Numbers] = {}
-        windows = computed = 0
+        windows: set[bytes] = set()
+        computed = 0
         with closing(in_chunks(plan, list(queue.texts), queue.scorer(reranker), "pairs")) as chunks:
             rows = next(chunks)
             remembered = set(rows)
@@ -62,7 +63,8 @@ def rerank_until_decided(
                     rows.update(next(chunks))
                 long = best_windows(plan, reranker, some, rows)
                 best.update(long.rows)
-                windows, computed = windows + long.windows, computed + long.computed
+                windows |= long.windows
+                computed += long.computed
                 candidates, _ = some.outcome(retrieved, ChainMap(best, rows), reranker.max_length)
                 totals[n_units - 1] = _gain(candidates, dataset.qrels, design)
                 if decide(totals[:n_units], sizes[:n_units], max_size, edge)[1] is not None:
@@ -71,7 +73,7 @@ def rerank_until_decided(
     progress = follow(totals[:n_units], sizes[:n_units], max_size, edge)
     spent = {query_id for unit in order[:n_units] for query_id in members[unit]}
     seen = pairs.of_queries(query_id for query_id in units.query_ids if query_id in spent)
-    candidates, scoring = seen.outcome(retrieved, ChainMap(best, rows), reranker.max_length, windows)
+    candidates, scoring = seen.outcome(retrieved, ChainMap(best, rows), reranker.max_length, len(windows))
     return (
         candidates,
         scoring,

@@ -20,36 +20,46 @@ SINGLE_PRECISION = 1e-6
 """Relative difference of inner products up to which an engine may confuse two hits."""
 
 _NUMBERED = "\x1f"
-"""Between a document's id and the number of its window: a sign that stands in no id of a text file."""
+"""Between a document's id and the number of its window. Every window has a number, so that no two ids are the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """What the store holds: every document, or the windows of a long one.
+    """What the store holds: every document, or its windows.
 
     Attributes:
         texts: Point id -> what is embedded.
         parents: Point id -> document id.
-        kind: What tells a collection of these points from one of whole documents; empty for those.
+        windows: Whether these are windows.
     """
 
     texts: Mapping[str, str]
     parents: Mapping[str, str]
-    kind: str = ""
+    windows: bool = False
 
     @classmethod
-    def of(cls, plan: Plan, embedder: Embedder, dataset: Dataset) -> Points:
-        """One point per document; where windows are asked for, one per window of those that are too long."""
+    def of(cls, plan: Plan, embedder: Embedder, dataset: Dataset, log: Log) -> Points:
+        """One point per document; where windows are asked for, one per window, and one window where it fits."""
         contents = {document.id: document.content for document in dataset.documents}
         if plan.long.stage1 == "cut":
             return cls(contents, {doc_id: doc_id for doc_id in contents})
-        texts: dict[str, str] = {}
-        parents: dict[str, str] = {}
-        for doc_id, windows in zip(contents, embedder.windows(list(contents.values()), plan.long.overlap), strict=True):
-            for number, window in enumerate(windows):
-                point = doc_id if len(windows) == 1 else f"{doc_id}{_NUMBERED}{number}"
-                texts[point], parents[point] = window, doc_id
-        return cls(texts, parents, f"windows that overlap by {plan.long.overlap}")
+        found: dict[str, list[str]] = {}
+        with log.phase("split_documents"):
+            for chunk, windows in plan.executor.map(
+                lambda doc_ids: embedder.windows([contents[doc_id] for doc_id in doc_ids], plan.long.overlap),
+                list(contents),
+                "documents in windows",
+            ):
+                found.update(zip(chunk, windows, strict=True))
+        texts = {
+            f"{doc_id}{_NUMBERED}{number}": window for doc_id in contents for number, window in enumerate(found[doc_id])
+        }
+        return cls(texts, {point: point.rpartition(_NUMBERED)[0] for point in texts}, windows=True)
+
+    def collection(self, embedder: Embedder, dataset: Dataset) -> str:
+        """The name of what holds these points' vectors: another one for other points."""
+        windows = [key_of(*self.texts, *self.texts.values())] if self.windows else []
+        return key_of(embedder.fingerprint, dataset.corpus_digest, *windows).hex()[:24]
 
 
 def retrieve(plan: Plan, embedder: Embedder, dataset: Dataset, points: Points, log: Log) -> Candidates:
@@ -58,8 +68,7 @@ def retrieve(plan: Plan, embedder: Embedder, dataset: Dataset, points: Points, l
     A document that is stored in windows counts once, with the inner product of its best one.
     """
     prefix = key_of(embedder.fingerprint, "vector")
-    kind = (points.kind,) if points.kind else ()
-    plan.store.open(key_of(embedder.fingerprint, dataset.corpus_digest, *kind).hex()[:24])
+    plan.store.open(points.collection(embedder, dataset))
     with log.phase("embed_documents"):
         log.computed["documents"] = _fill_store(plan, embedder, points.texts, prefix)
     with log.phase("embed_queries"):
@@ -116,16 +125,27 @@ def _fill_store(plan: Plan, embedder: Embedder, texts: Mapping[str, str], prefix
 def _search_documents(store: VectorStore, queries: Vectors, depth: int, points: Points) -> list[list[Hit]]:
     """For each query at least the best ``depth`` documents, each with the score of its best point.
 
-    A document that none of the nearest points belongs to cannot be among the best, so it is enough to look at ever
-    more points until they belong to enough documents.
+    As soon as the nearest points belong to enough documents, no other one can be among the best; until then the search
+    looks at ever more of them.
     """
-    count = len(points.texts)
-    limit = depth
-    while True:
-        hits = [_of_documents(found, points.parents) for found in _search(store, queries, limit, count)]
-        if limit >= count or all(len(found) >= depth for found in hits):
-            return hits
+    count, limit = len(points.texts), depth
+    hits = _search(store, queries, limit, count)
+    while limit < count and (
+        short := [
+            place
+            for place, found in enumerate(hits)
+            if len(_of_documents(_nearest(found, limit), points.parents)) < depth
+        ]
+    ):
         limit = min(count, 2 * limit)
+        for place, found in zip(short, _search(store, queries[short], limit, count), strict=True):
+            hits[place] = found
+    return [_of_documents(found, points.parents) for found in hits]
+
+
+def _nearest(hits: Sequence[Hit], limit: int) -> list[Hit]:
+    """Without those beyond the limit, of which some that tie may be missing."""
+    return sorted(hits, key=lambda hit: -hit[1])[:limit]
 
 
 def _of_documents(hits: Sequence[Hit], parents: Mapping[str, str]) -> list[Hit]:
@@ -150,7 +170,7 @@ def _search(store: VectorStore, queries: Vectors, depth: int, count: int) -> lis
         for place, found in zip(open_ended, store.search(queries[open_ended], limit), strict=True):
             hits[place] = found
     row = {point: place for place, point in enumerate(sorted({point for found in hits for point, _ in found}))}
-    vectors = store.vectors(list(row)).astype(np.float64)
+    vectors = (store.vectors(list(row)) if row else np.empty((0, queries.shape[1]))).astype(np.float64)
     exact = []
     for found, query in zip(hits, queries.astype(np.float64), strict=True):
         ids = [point for point, _ in found]
@@ -161,7 +181,8 @@ def _search(store: VectorStore, queries: Vectors, depth: int, count: int) -> lis
 
 def _cuts_a_tie(hits: Sequence[Hit], depth: int) -> bool:
     scores = sorted((score for _, score in hits), reverse=True)
-    return scores[depth - 1] - scores[-1] <= SINGLE_PRECISION * max(1.0, abs(scores[0]))
+    # A store that has lost documents may return fewer than it was asked for.
+    return len(scores) >= depth and scores[depth - 1] - scores[-1] <= SINGLE_PRECISION * max(1.0, abs(scores[0]))
 
 
 def _inner_products(vectors: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from evalkit.analysis.derive import count_ties
 from evalkit.ports import Numbers, Pair, Reranker
-from evalkit.record import Scoring
+from evalkit.record import LongDocuments, Scoring
 from evalkit.stages import Log, Plan, key_of, remembered
 from evalkit.types import Candidates, Dataset
 
@@ -23,7 +23,7 @@ def rerank(
         rows, computed = remembered(plan, pairs.texts, pairs.scorer(reranker), "pairs")
         best = best_windows(plan, reranker, pairs, rows)
     log.computed["pairs"] = computed + best.computed
-    return pairs.outcome(retrieved, {**rows, **best.rows}, reranker.max_length, best.windows)
+    return pairs.outcome(retrieved, {**rows, **best.rows}, reranker.max_length, len(best.windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +97,21 @@ class BestWindows:
     """What reading long documents in windows found.
 
     Attributes:
-        rows: Content key of each pair that is too long -> (score of its best window, tokens of the whole pair).
-        windows: Windows that were read for them, each once.
+        rows: Content key of each pair that was read so -> (score of its best window, tokens of the whole pair).
+        windows: Content keys of the windows that were read for them.
         computed: How many of these a model had to score.
     """
 
     rows: Mapping[bytes, Numbers]
-    windows: int
+    windows: frozenset[bytes]
     computed: int
 
 
 def best_windows(plan: Plan, reranker: Reranker, pairs: Pairs, rows: Mapping[bytes, Numbers]) -> BestWindows:
     """Read the pairs that are too long again, window by window: the best one counts.
 
-    A window is a pair of its own, remembered by its text like any other.
+    A window is a pair of its own, remembered by its text like any other. Where a query alone is too long, there is
+    nothing to split.
 
     Args:
         plan: Whether long documents are split, and by how much windows overlap.
@@ -120,18 +121,28 @@ def best_windows(plan: Plan, reranker: Reranker, pairs: Pairs, rows: Mapping[byt
     """
     long = [key for key in pairs.texts if rows[key][1] > reranker.max_length]
     if plan.long.stage2 == "cut" or not long:
-        return BestWindows({}, 0, 0)
-    split = reranker.windows([pairs.texts[key] for key in long], plan.long.overlap)
-    pieces: dict[bytes, Pair] = {}
+        return BestWindows({}, frozenset(), 0)
+    windows: dict[bytes, Pair] = {}
     keys_of: dict[bytes, list[bytes]] = {}
-    for key, windows in zip(long, split, strict=True):
-        query = pairs.texts[key][0]
-        keys_of[key] = [key_of(pairs.prefix, query, window) for window in windows]
-        pieces.update(zip(keys_of[key], ((query, window) for window in windows), strict=True))
-    pieces = _longest_first(pieces)
-    read, computed = remembered(plan, pieces, _scorer(reranker, pieces), "windows")
-    best = {key: np.array([max(float(read[of][0]) for of in keys), rows[key][1]]) for key, keys in keys_of.items()}
-    return BestWindows(best, len(pieces), computed)
+    for chunk, split in plan.executor.map(
+        lambda keys: as_read(plan.long, reranker, [pairs.texts[key] for key in keys]), long, "pairs in windows"
+    ):
+        for key, read in zip(chunk, split, strict=True):
+            if len(read) > 1:
+                keys_of[key] = [key_of(pairs.prefix, *window) for window in read]
+                windows.update(zip(keys_of[key], read, strict=True))
+    windows = _longest_first(windows)
+    scored, computed = remembered(plan, windows, _scorer(reranker, windows), "windows")
+    best = {key: np.array([max(float(scored[of][0]) for of in keys), rows[key][1]]) for key, keys in keys_of.items()}
+    return BestWindows(best, frozenset(windows), computed)
+
+
+def as_read(long: LongDocuments, reranker: Reranker, pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Of each pair what is scored for it: itself, or one pair per window of a document that is too long."""
+    if long.stage2 == "cut":
+        return [[pair] for pair in pairs]
+    split = reranker.windows(pairs, long.overlap)
+    return [[(query, window) for window in windows] for (query, _), windows in zip(pairs, split, strict=True)]
 
 
 def _scorer(reranker: Reranker, texts: Mapping[bytes, Pair]) -> Callable[[Sequence[bytes]], Numbers]:

@@ -19,18 +19,25 @@ class WordEmbedder:
 
     Args:
         dimension: Length of the vectors.
+        max_length: Words of a text that are read.
 
     Attributes:
         texts: How many texts were embedded so far.
     """
 
-    def __init__(self, dimension: int = 256) -> None:
+    def __init__(self, dimension: int = 256, max_length: int = 512) -> None:
         self._dimension = dimension
+        self._max_length = max_length
         self.texts = 0
 
     @property
     def fingerprint(self) -> Fingerprint:
-        return {"backend": "testing", "model": "words", "dimension": self._dimension}
+        return {
+            "backend": "testing",
+            "model": "words",
+            "dimension": self._dimension,
+            "max_length": self._max_length,
+        }
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         self.texts += len(texts)
@@ -38,12 +45,12 @@ class WordEmbedder:
 
     embed_queries = embed_documents
 
-    def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:  # noqa: ARG002 - part of the port
-        return [[text] for text in texts]
+    def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:
+        return [_in_windows(text, self._max_length, overlap) for text in texts]
 
     def _vector(self, text: str) -> NDArray[np.float32]:
         vector = np.zeros(self._dimension, dtype=np.float32)
-        for word in _words(text):
+        for word in _words(text)[: self._max_length]:
             vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % self._dimension] += 1
         length = np.linalg.norm(vector)
         return (vector / length if length else vector).astype(np.float32)
@@ -53,9 +60,9 @@ class FunctionReranker:
     """Scores pairs by a function of the two texts; the default is the share of the query's words found.
 
     Args:
-        function: (query text, document text) -> raw score.
+        function: (query text, document text, as far as it is read) -> raw score.
         name: Part of the fingerprint; give another function another name.
-        max_length: Words of a pair beyond which it counts as truncated.
+        max_length: Words of a pair beyond which the document is cut.
 
     Attributes:
         pairs: How many pairs were scored so far.
@@ -83,13 +90,21 @@ class FunctionReranker:
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         self.pairs += len(pairs)
-        return np.array([self._function(query, document) for query, document in pairs], dtype=np.float64)
+        return np.array([self._function(query, self._cut(query, document)) for query, document in pairs], dtype=float)
 
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
         return np.array([len(query.split()) + len(document.split()) for query, document in pairs], dtype=np.int64)
 
     def windows(self, pairs: Sequence[Pair], overlap: int) -> list[list[str]]:
-        return [_in_windows(document, self._max_length - len(query.split()), overlap) for query, document in pairs]
+        return [_in_windows(document, self._room(query), overlap) for query, document in pairs]
+
+    def _cut(self, query: str, document: str) -> str:
+        room = max(0, self._room(query))
+        words = document.split()
+        return document if len(words) <= room else " ".join(words[:room])
+
+    def _room(self, query: str) -> int:
+        return self._max_length - len(query.split())
 
 
 class ArrayStore:
@@ -155,10 +170,12 @@ class DictNotes:
 
 
 def _in_windows(text: str, room: int, overlap: int) -> list[str]:
-    """Windows of ``room`` words."""
+    """Windows of ``room`` words; the text itself where it fits, or where nothing would."""
     words = text.split()
-    step = max(1, room - overlap)
-    return [" ".join(words[begin : begin + room]) for begin in range(0, max(1, len(words) - overlap), step)]
+    if len(words) <= room or room < 1:
+        return [text]
+    shared = min(overlap, room // 2)
+    return [" ".join(words[begin : begin + room]) for begin in range(0, len(words) - shared, room - shared)]
 
 
 def _words(text: str) -> list[str]:

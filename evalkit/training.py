@@ -53,7 +53,9 @@ def contents_of(documents: Iterable[Document]) -> dict[str, bytes]:
     return {document.id: key_of_text(document.content) for document in documents if document.content}
 
 
-def write(mined: Mined, about: Mapping[str, Any], dataset: Dataset, held_out: Sequence[str], out: Path) -> None:
+def write(
+    mined: Mined, about: Mapping[str, Any], dataset: Dataset, held_out: Sequence[str], out: Path, *, scored: bool
+) -> None:
     """Write the folder beside its final place, then rename it.
 
     Args:
@@ -62,6 +64,7 @@ def write(mined: Mined, about: Mapping[str, Any], dataset: Dataset, held_out: Se
         dataset: The texts; the documents and judgments of the queries that are held out.
         held_out: Ids of these queries; empty where there are none.
         out: The folder; one that holds something is not replaced.
+        scored: Write the scores too; every passage must have one.
 
     Raises:
         SinkError: It cannot be written.
@@ -74,7 +77,7 @@ def write(mined: Mined, about: Mapping[str, Any], dataset: Dataset, held_out: Se
             # Made here and not by tempfile, so that its permissions are the user's.
             draft = Path(scratch, out.name)
             draft.mkdir()
-            _write_lines(draft / TRAIN, _training_rows(mined.training, queries, documents, scored=mined.scored))
+            _write_lines(draft / TRAIN, _training_rows(mined.training, queries, documents, scored=scored))
             _write_queue(draft / QUEUE, mined.queue, queries, documents)
             text = json.dumps(about, ensure_ascii=False, indent=2, allow_nan=False)
             (draft / ABOUT).write_text(text + "\n", encoding="utf-8")

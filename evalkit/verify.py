@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalkit import manifest
-from evalkit.analysis.derive import count_ties, order_hits
+from evalkit.analysis.derive import count_ties, order_hits, order_run
 from evalkit.errors import ControlError, DataError
 from evalkit.folder import RESULT, TABLES, read_document, read_result
 from evalkit.provenance import versions
@@ -211,14 +211,15 @@ def _unlisted(listed: Mapping[str, str], runs: tuple[Run, ...]) -> Iterator[str]
 
 
 def _stage1(candidates: Candidates) -> Iterator[str]:
-    """Dense retrieval ranks by score, ties by document id; whatever is ranked otherwise was changed."""
-    moved = sum(
-        [one.doc_id for one in order_hits(((one.doc_id, one.stage1_score) for one in found), len(found))]
-        != [one.doc_id for one in found]
-        for found in candidates.values()
-    )
-    if moved:
-        yield f"candidates.parquet: ranks do not follow the stage-1 scores in {moved} of {len(candidates)} queries"
+    """Stage 1 ranks by score, ties by document id, rising in dense retrieval and falling in a TREC run."""
+    moved = 0, 0
+    for found in candidates.values():
+        hits = [(one.doc_id, one.stage1_score) for one in found]
+        orders = order_hits(hits, len(hits)), order_run(hits)
+        rising, falling = ([one.doc_id for one in order] != [doc_id for doc_id, _ in hits] for order in orders)
+        moved = moved[0] + rising, moved[1] + falling
+    if min(moved):
+        yield f"candidates.parquet: ranks do not follow the stage-1 scores in {min(moved)} of {len(candidates)} queries"
 
 
 def _per_query(stored: Assessment, derived: Assessment) -> Iterator[str]:

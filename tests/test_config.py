@@ -22,6 +22,8 @@ from evalkit.types import Metric
 CONF = Path(__file__).parents[1] / "conf"
 COMMIT = "0" * 40
 """What a revision must look like."""
+SERVED = ["embedder.model=m", "embedder.revision=r"]
+"""What has no default where a server embeds."""
 OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
 
 
@@ -81,6 +83,16 @@ def test_the_production_pair_is_one_override_away() -> None:
     assert config.reranker.weights.repo == "BAAI/bge-reranker-v2-m3"
 
 
+def test_an_embedder_behind_a_server_is_chosen_with_its_fields() -> None:
+    fields = ["embedder.query_fields={input_type:query}", "embedder.document_fields={input_type:passage}"]
+    fingerprint = build_plan(compose_config(["embedder=http", *SERVED, *fields])).embedder.fingerprint
+    assert (fingerprint["backend"], fingerprint["weights"]) == ("http", "m@r")
+    assert (fingerprint["query_fields"], fingerprint["document_fields"]) == (
+        '{"input_type": "query"}',
+        '{"input_type": "passage"}',
+    )
+
+
 def test_the_shipped_folders_are_found() -> None:
     assert folder_of("conf") == CONF
     assert Path(compose_config([]).dataset.path, "corpus.jsonl").is_file()
@@ -128,6 +140,9 @@ def test_unknown_names_are_answered_with_the_known_ones(overrides: list[str], wh
         (["expectation=null"], "expectation cannot be null"),
         (["dataset.filters=abc"], "dataset.filters is 'abc'"),
         (["vector_store=server", "vector_store.timeout_s=abc"], "timeout_s"),
+        (["embedder=http", "embedder.model=m"], "embedder.revision has no value"),
+        (["embedder=http", *SERVED, "embedder.url=http://8.8.8.8/v1"], "set embedder.allow_remote=true"),
+        (["embedder=http", *SERVED, "embedder.query_fields=query"], "embedder.query_fields is no mapping"),
         (["embedder._target_=evalkit.models.onnx.Nothing"], "evalkit.models.onnx.Nothing"),
     ],
 )

@@ -71,7 +71,7 @@ def test_what_may_be_absent_is_read_back(tmp_path: Path) -> None:
     assert read_result(stored(result, tmp_path)) == result
 
 
-IDS = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=6)
+IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 FINITE = st.floats(-1e6, 1e6)
 
 

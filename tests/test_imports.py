@@ -19,9 +19,9 @@ LAYERS = [
     {"result", "rules"},
     {"ports", "provenance"},
     {"testing", "analysis", *PLUG_INS},
-    {"delivery", "stages", "folder"},
+    {"delivery", "inspection", "stages", "folder"},
     {"stage_one", "stage_two", "own_run"},
-    {"latency", "probes", "sequential", "baseline", "remeasure", "locating"},
+    {"latency", "probes", "sequential", "baseline", "remeasure", "locating", "training"},
     {"pipeline", "verify"},
     {"composition"},
     {"config"},
@@ -30,8 +30,8 @@ LAYERS = [
     {"__main__"},
 ]
 HEAVY = {
-    "FlagEmbedding", "hydra", "matplotlib", "mlflow", "numba", "onnxruntime", "qdrant_client", "qdrant_edge",
-    "ranx", "sentence_transformers", "tokenizers", "torch", "transformers",
+    "FlagEmbedding", "datasets", "hydra", "ir_datasets", "matplotlib", "mlflow", "numba", "onnxruntime", "openpyxl",
+    "qdrant_client", "qdrant_edge", "ranx", "sentence_transformers", "tokenizers", "torch", "transformers",
 }  # fmt: skip
 HYDRA_MAY_LOAD_IN = {"composition", "config"}
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,12 +17,14 @@ from evalkit.errors import ConfigError, StoreError
 from evalkit.folder import read_result
 from evalkit.latency import latency_of, measure, recall, remember
 from evalkit.pipeline import evaluate
-from evalkit.record import Latency, LatencyBudget, StageTwoLatency
+from evalkit.ports import Embedder, Reranker
+from evalkit.record import Latency, LatencyBudget, LongDocuments, StageTwoLatency
 from evalkit.result import EvalResult
 from evalkit.sinks.document import as_document
 from evalkit.sinks.files import FilesSink
 from evalkit.sinks.latency_lines import latency_lines
-from evalkit.stages import Log, Plan, retrieve
+from evalkit.stage_one import Points, retrieve
+from evalkit.stages import Log, Plan
 from evalkit.testing import ArrayStore, DictCache, DictNotes, FunctionReranker, WordEmbedder
 from evalkit.types import Candidates, Dataset
 from tests.conftest import BeirWriter, beir, plan_of
@@ -30,6 +32,7 @@ from tests.conftest import BeirWriter, beir, plan_of
 MACHINE: Mapping[str, str | int] = {"processor": "P", "cores": 8, "platform": "Linux", "python": "3"}
 SETTINGS = {"reranker": {"threads": 2}, "vector_store": {"url": "https://host/one"}}
 KEY = bytes(32)
+CUT = LongDocuments(stage2="cut")
 
 
 class Clock:
@@ -96,6 +99,18 @@ class ForbiddenCache(DictCache):
 Ready = tuple[Plan, Dataset, Candidates, Clock]
 
 
+def retrieved(plan: Plan, dataset: Dataset) -> Candidates:
+    """Stage 1, which fills the store."""
+    embedder, log = cast(Embedder, plan.embedder), Log()
+    return retrieve(plan, embedder, dataset, Points.of(plan, embedder, dataset, log), log)
+
+
+def timed(plan: Plan, dataset: Dataset, candidates: Candidates, clock: Clock) -> Latency:
+    """The probe of a plan whose parts are models."""
+    embedder, reranker = cast(Embedder, plan.embedder), cast(Reranker, plan.reranker)
+    return measure(plan, embedder, reranker, dataset, candidates, "here", clock)
+
+
 def ready(write_beir: BeirWriter, numbers: tuple[int, ...], queries: int = 20, **changes: Any) -> Ready:
     """A filled store and the candidates of the queries "rent 1", "rent 2" and so on, with a cache that refuses."""
     documents = {f"d{n:02}": " ".join(["rent", "word"] * (n + 1)) for n in range(12)}
@@ -111,7 +126,7 @@ def ready(write_beir: BeirWriter, numbers: tuple[int, ...], queries: int = 20, *
     }
     plan = plan_of(beir(folder), cache=cache, **{**parts, **changes})
     dataset = plan.source.load()
-    candidates = retrieve(plan, dataset, Log())
+    candidates = retrieved(plan, dataset)
     for watched in (plan.embedder, plan.store, plan.reranker):
         getattr(watched, "calls", []).clear()
     clock.seconds = 0
@@ -120,7 +135,7 @@ def ready(write_beir: BeirWriter, numbers: tuple[int, ...], queries: int = 20, *
 
 def probed(write_beir: BeirWriter, numbers: tuple[int, ...], **changes: Any) -> tuple[Latency, Plan, Candidates]:
     plan, dataset, candidates, clock = ready(write_beir, numbers, **changes)
-    return measure(plan, dataset, candidates, "here", clock), plan, candidates
+    return timed(plan, dataset, candidates, clock), plan, candidates
 
 
 # --- what is timed --------------------------------------------------------------------------------
@@ -141,7 +156,7 @@ def test_tokens_of_a_pair_count_as_far_as_the_model_reads(write_beir: BeirWriter
     """A query of 2 words, documents of 2, 4, ... 20 in this order: pairs of 4, 6, ... 22 words; 12 are read."""
     plan, dataset, candidates, clock = ready(write_beir, (1,))
     by_length = {query: tuple(sorted(found, key=lambda one: one.doc_id)) for query, found in candidates.items()}
-    found = measure(replace(plan, reranker=TimedReranker(clock, max_length=12)), dataset, by_length, "here", clock)
+    found = timed(replace(plan, reranker=TimedReranker(clock, 12), long=CUT), dataset, by_length, clock)
     tokens = {one.top_k: one.tokens_per_pair for one in found.stage2}
     assert tokens == {1: 4, 6: (4 + 6 + 8 + 10 + 12 + 12) / 6, 10: (4 + 6 + 8 + 10 + 6 * 12) / 10}
 
@@ -173,7 +188,7 @@ def test_warming_up_is_not_counted(write_beir: BeirWriter) -> None:
             return super().score(pairs)
 
     plan, dataset, candidates, clock = ready(write_beir, (1, 2, 3, 4, 5), latency=LatencyBudget(5, 1))
-    found = measure(replace(plan, reranker=Loading(clock)), dataset, candidates, "here", clock)
+    found = timed(replace(plan, reranker=Loading(clock)), dataset, candidates, clock)
     assert found.n_queries == 5
     assert max(one.p95_ms for one in found.stage2) < 60
 
@@ -191,7 +206,7 @@ def test_the_time_limit_ends_the_probe_after_three_queries(
 
     plan, dataset, candidates, clock = ready(write_beir, tuple(range(7)), latency=LatencyBudget(5, limit_s))
     plan = replace(plan, embedder=WordEmbedder(), store=silent(plan), reranker=OneSecond())
-    found = measure(plan, dataset, candidates, "here", clock)
+    found = timed(plan, dataset, candidates, clock)
     assert found.n_queries == n_queries
     assert [one.pairs_per_second for one in found.stage2] == pytest.approx([1, 6, 10])
 
@@ -215,7 +230,7 @@ def test_the_seed_chooses_the_queries(write_beir: BeirWriter) -> None:
     def asked(seed: int) -> list[str]:
         embedder = TimedEmbedder(clock)
         design = replace(plan.design, seed=seed)
-        measure(replace(plan, embedder=embedder, design=design), dataset, candidates, "here", clock)
+        timed(replace(plan, embedder=embedder, design=design), dataset, candidates, clock)
         return [text for (text,) in embedder.calls[1:]]
 
     assert asked(0) == asked(0)

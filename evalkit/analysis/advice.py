@@ -11,7 +11,7 @@ from evalkit.parts import Languages
 from evalkit.record import Scoring
 
 TRUNCATED = 0.05
-"""Share of cut pairs from which truncation is worth a look."""
+"""Share of cut pairs from which truncation is worth a look; those that were read in windows lost nothing."""
 
 UNJUDGED_POINTS = 5.0
 """Fall of Judged@5, in points, from which labels may be missing rather than the gain."""
@@ -114,11 +114,11 @@ def _reranker(
             f"{fate.missed_by_reranker_points:.1f} among the candidates. Look at the queries that lost; check whether "
             "it was trained for this language and domain."
         )
-    if scoring.pairs and scoring.truncated / scoring.pairs >= TRUNCATED:
+    if scoring.pairs and not scoring.windows and scoring.truncated / scoring.pairs >= TRUNCATED:
         found.append(
             f"{100 * scoring.truncated / scoring.pairs:.0f} % of the pairs are longer than the reranker's "
-            f"{scoring.max_length} tokens and were cut: raise reranker.max_length if the model reads more, or split "
-            "the documents."
+            f"{scoring.max_length} tokens and were cut: read them in windows (long_documents.stage2=windows), raise "
+            "reranker.max_length if the model reads more, or split the documents."
         )
     return found
 

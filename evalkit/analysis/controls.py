@@ -106,10 +106,14 @@ def require_candidates(evidence: Evidence, deepest: int, unanswered: Collection[
 def _gaps(evidence: Evidence, deepest: int) -> tuple[int, int, int]:
     """Queries without candidates, queries whose ranks are not 1..n, candidates without a score."""
     lists = [evidence.candidates.get(query_id, ()) for query_id in evidence.qrels]
-    empty = sum(not found for found in lists)
+    empty = len(_without_candidates(evidence))
     misranked = sum([one.stage1_rank for one in found] != list(range(1, len(found) + 1)) for found in lists)
     unscored = sum(one.rerank_score is None for found in lists for one in found[:deepest])
     return empty, misranked, unscored
+
+
+def _without_candidates(evidence: Evidence) -> set[str]:
+    return {query_id for query_id in evidence.qrels if not evidence.candidates.get(query_id)}
 
 
 def _coverage(evidence: Evidence, deepest: int, unanswered: Collection[str]) -> Control:
@@ -119,7 +123,7 @@ def _coverage(evidence: Evidence, deepest: int, unanswered: Collection[str]) -> 
         f"first {deepest}; found {empty} queries without candidates, {misranked} with other ranks, and {unscored} "
         "candidates without a score"
     )
-    if not (misranked or unscored) and 0 < empty == len(unanswered):
+    if empty and not (misranked or unscored) and set(unanswered) == _without_candidates(evidence):
         return Control("coverage", "warned", f"{found}. The run that was given does not answer them: they count as 0")
     return _verdict("coverage", not (empty or misranked or unscored), found)
 
@@ -257,8 +261,8 @@ def _truncated(scoring: Scoring) -> Control:
         return Control(
             "truncated",
             "passed",
-            f"expected no pair to be cut; found {scoring.truncated} of {scoring.pairs} longer than the reranker's "
-            f"{scoring.max_length} tokens, and read in {scoring.windows} windows",
+            f"expected no document to be cut; found {scoring.truncated} of {scoring.pairs} pairs longer than the "
+            f"reranker's {scoring.max_length} tokens, and read in {scoring.windows} windows",
         )
     what = f"pairs to be longer than the reranker's {scoring.max_length} tokens"
     return _share("truncated", scoring.truncated, scoring.pairs, TRUNCATED, what)

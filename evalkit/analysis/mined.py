@@ -152,8 +152,3 @@ class Mined:
     def negatives(self) -> tuple[Passage, ...]:
         """All negatives of the training data."""
         return tuple(one for query in self.training for one in query.negatives)
-
-    @property
-    def scored(self) -> bool:
-        """Every positive and every negative has a score: only then can scores be distilled."""
-        return all(one.score is not None for one in (*self.positives, *self.negatives))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,6 @@ from evalkit.types import DENSE, Fingerprint, Metric, PerQuery, System
 
 RULE = "baseline"
 
-RETRIEVAL = "retrieval"
-"""Settings of stage 1 that change its candidates; they are held like a model's fingerprint."""
-
 LEVEL = 0.05
 """A drop that chance alone makes less often than this is one."""
 
@@ -37,7 +35,7 @@ class Baseline:
         dataset: Name of the data set.
         digest, qrels_digest: Of the data and of its judgments.
         metric, top_k: The decision.
-        fingerprints: ``embedder``, ``reranker`` and ``retrieval`` -> what identifies its numbers.
+        fingerprints: ``embedder``, ``reranker``, ``retrieval`` and ``long_documents`` -> what identifies its numbers.
         families: query id -> family, for the queries that have one.
         dense, reranked: query id -> value of the metric, over the same queries.
     """
@@ -82,7 +80,7 @@ class Baseline:
             top_k=expectation.top_k,
             fingerprints={
                 **result.provenance.fingerprints,
-                RETRIEVAL: dict(result.provenance.config.get(RETRIEVAL) or {}),
+                **_settings(result.provenance.config),
             },
             families=result.evidence.families,
             dense=values[DENSE.name][expectation.metric],
@@ -98,6 +96,19 @@ class Baseline:
     def gain_points(self) -> float:
         """The gain over dense, in points."""
         return 100 * (mean(self.reranked) - mean(self.dense))
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Fingerprint]:
+    """What beside the models changes candidates or scores; it is held like a model's fingerprint.
+
+    A run made elsewhere is identified where the embedder otherwise is, and an overlap changes nothing without windows.
+    """
+    retrieval, long = config.get("retrieval") or {}, config.get("long_documents") or {}
+    idle = () if "windows" in long.values() else ("overlap",)
+    return {
+        "retrieval": {name: value for name, value in retrieval.items() if name != "run"},
+        "long_documents": {name: value for name, value in long.items() if name not in idle},
+    }
 
 
 def regression(current: Baseline, kept: Baseline, rules: Rules, resamples: int = 10_000, seed: int = 0) -> Ruling:

@@ -34,11 +34,11 @@ def _numbers(found: Inspection) -> Iterator[str]:
     yield ""
     yield _line("judgments", _grades(sizes.judgments))
     yield from (_line(*entry) for entry in _coverage(facts))
-    for number, text in enumerate(map(_length, facts.lengths)):
-        yield _line("lengths" if number == 0 else "", text)
+    for number, model in enumerate(facts.lengths):
+        yield _line("lengths" if number == 0 else "", _length(model, facts))
     yield from _languages(facts.languages)
     yield _line("families", _families(facts))
-    yield _line("power", _power(found.power, facts))
+    yield from map(_line, ("power", ""), _power(found.power, facts))
 
 
 def _line(name: str, text: str) -> str:
@@ -68,17 +68,20 @@ def _coverage(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "documents", f"{_share(coverage.never_judged, sizes.documents)} never judged; {texts.empty.count} empty"
     yield (
         "repetitions",
-        f"{texts.identical.count} documents, {texts.same_questions.count} queries; {texts.twins.count} positives with a "
-        "twin that is not judged",
+        f"{texts.identical.count} documents, {texts.same_questions.count} queries; {texts.twins.count} positives have "
+        "a twin that is not judged",
     )
 
 
-def _length(model: Lengths) -> str:
+def _length(model: Lengths, facts: Facts) -> str:
     if model.unknown is not None:
         return f"{model.role}: not counted"
+    documents = "sampled documents" if model.documents < facts.sizes.documents else "documents"
+    found = facts.coverage.n_positives - facts.coverage.dangling.count
+    positives = "sampled positives" if model.pairs < found else "positives"
     return (
-        f"{model.role}, {model.max_length} tokens: {_share(model.long_documents, model.documents)} documents and "
-        f"{_share(model.long_pairs, model.pairs)} positives are longer"
+        f"{model.role}, {model.max_length} tokens: {_share(model.long_documents, model.documents)} {documents} and "
+        f"{_share(model.long_pairs, model.pairs)} {positives} are longer"
     )
 
 
@@ -113,19 +116,27 @@ def _families(facts: Facts) -> str:
     families = facts.families
     if not families.families:
         return "none named"
-    return f"{families.families} of {families.members} queries, the largest of {families.largest}"
+    return f"{families.families}, named by {families.members} queries; the largest has {families.largest}"
 
 
-def _power(power: Power | None, facts: Facts) -> str:
+def _power(power: Power | None, facts: Facts) -> list[str]:
     if power is None:
-        return "no query can be evaluated"
-    families = facts.families.families
-    units = f"{power.units} families of {facts.sizes.evaluated} questions" if families else f"{power.units} questions"
-    return (
-        f"{units}: a gain is known to about {power.half_width_points:.2g} points either way; effects under "
-        f"{power.detectable_points:.2g} points will usually be missed (if a question's gain spreads by "
-        f"{100 * TYPICAL_SPREAD:g} points, as usual)"
-    )
+        return ["no query can be evaluated"]
+    alone = facts.sizes.evaluated - facts.families.members
+    units = f"{power.units} questions"
+    if power.units < facts.sizes.evaluated:
+        units = f"{power.units} families{' and single questions' if alone else ''} of {facts.sizes.evaluated} questions"
+    return [
+        f"{units}: a gain is known to about {_points(power.half_width_points)} points either way; effects under "
+        f"{_points(power.detectable_points)} points will usually be missed",
+        f"(where the gains of single questions have a standard deviation of {100 * TYPICAL_SPREAD:g} points, which is "
+        "usual)",
+    ]
+
+
+def _points(value: float) -> str:
+    """Two figures."""
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
 def _share(count: int, total: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from evalkit.pipeline import describe
 from evalkit.provenance import versions
 from evalkit.result import EvalResult, Evidence, Subject
 from evalkit.training import contents_of, key_of_text, write
-from evalkit.types import Dataset
+from evalkit.types import Dataset, Document
 
 
 def run(arguments: Namespace) -> int:
@@ -51,14 +51,16 @@ def run(arguments: Namespace) -> int:
     out = _out(arguments.out, folder)
     dataset = _load(result, moved)
     held_out = _held_out(arguments, result.evidence, dataset)
-    mined = mine(_without(result.evidence, held_out), contents_of(dataset.documents), rule)
+    evidence = _without(result.evidence, held_out)
+    mined = mine(evidence, contents_of(_met(dataset, evidence)), rule)
     if not mined.training:
         raise DataError(
             f"none of {mined.queries} queries has both a positive and a negative: "
             f"{mined.left_out.without_positive} lack the one, {mined.left_out.without_negative} the other. Lower "
             "--margin, or judge more documents"
         )
-    write(mined, _about(arguments, result, rule, mined, held_out), dataset, held_out, out)
+    about = _about(arguments, result, rule, mined, held_out)
+    write(mined, about, dataset, held_out, out, scored=about["scores_written"])
     print(
         "\n".join([*mine_words.found(mined, result, held_out, out), "", *mine_words.following(result, held_out, out)])
     )
@@ -136,6 +138,13 @@ def _held_out(arguments: Namespace, evidence: Evidence, dataset: Dataset) -> tup
     return hold_out(evidence.families, questions, arguments.holdout, arguments.seed)
 
 
+def _met(dataset: Dataset, evidence: Evidence) -> Iterator[Document]:
+    """The documents that are candidates or judged; a corpus may hold many more."""
+    met = {one.doc_id for found in evidence.candidates.values() for one in found}
+    met.update(doc_id for grades in evidence.qrels.values() for doc_id in grades)
+    return (document for document in dataset.documents if document.id in met)
+
+
 def _without(evidence: Evidence, held_out: Sequence[str]) -> Evidence:
     """What is left to mine."""
     gone = set(held_out)
@@ -158,7 +167,7 @@ def _about(
         "evalkit": versions().get("evalkit-rerank"),
         "settings": {**asdict(rule), "holdout": arguments.holdout, "seed": arguments.seed},
         "spread": mined.spread,
-        "scores_written": mined.scored,
+        "scores_written": not mine_words.why_unscored(mined, result),
         "counts": mine_words.counts(mined, held_out),
         "left_out": asdict(mined.left_out),
     }

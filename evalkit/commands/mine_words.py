@@ -38,12 +38,22 @@ def counts(mined: Mined, held_out: Sequence[str]) -> dict[str, int]:
     }
 
 
+def why_unscored(mined: Mined, result: EvalResult) -> str:
+    """Why no scores are written; empty where they are: all of them, or none, as FlagEmbedding's loader wants it."""
+    passages = (*mined.positives, *mined.negatives)
+    without = sum(one.score is None for one in passages)
+    if without:
+        return f"{without} of {len(passages)} passages have none, which --scored-only leaves out"
+    if result.provenance.fingerprints.get("reranker", {}).get("missing") == "last":
+        return "the file that they came from lacks some, and what it lacks was put last by numbers that nobody measured"
+    return ""
+
+
 def found(mined: Mined, result: EvalResult, held_out: Sequence[str], out: Path) -> list[str]:
     """What was found, what was left out, and where it is."""
     count, left = counts(mined, held_out), mined.left_out
     reasons = [f"{count[f'queue_{name}']} by {name}" for name in get_args(Reason) if count[f"queue_{name}"]]
-    without = count["positives_without_score"] + count["negatives_without_score"]
-    passages = count["positives"] + count["negatives"]
+    unscored = why_unscored(mined, result)
     lines = [
         f"mined      {mined.queries} queries of {result.dataset.name}, run {result.run_id}"
         + (f"; {len(held_out)} others are held out" if held_out else ""),
@@ -57,9 +67,9 @@ def found(mined: Mined, result: EvalResult, held_out: Sequence[str], out: Path) 
         f"against, {left.outside} beyond the ranks, {left.repeated} repeated texts, {left.unscored} without a score, "
         f"{left.surplus} more than asked for",
         f"queue      {count['queue']} to label" + (f": {', '.join(reasons)}" if reasons else ""),
-        "scores     written: --knowledge_distillation True learns from them"
-        if mined.scored
-        else f"scores     not written: {without} of {passages} passages have none, which --scored-only leaves out",
+        f"scores     not written: {unscored}"
+        if unscored
+        else "scores     written: --knowledge_distillation True learns from them",
         f"folder     {out}",
     ]
     if count["few_negatives"]:

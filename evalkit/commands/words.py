@@ -19,16 +19,23 @@ from evalkit.result import EvalResult
 from evalkit.rules import Rules
 
 
-def split(words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The result that is named, if one is, and the overrides.
+def split(
+    words: Sequence[str], things: str = "results", expected: str = "expected one, or none for the newest"
+) -> tuple[str | None, list[str]]:
+    """The result, or other thing, that is named, if one is, and the overrides.
+
+    Args:
+        words: What stands behind the command.
+        things: What is named, for the message.
+        expected: How it should be, likewise.
 
     Raises:
-        ConfigError: Two results are named.
+        ConfigError: Two are named.
     """
     overrides = [word for word in words if "=" in word and not Path(word).exists()]
     named = [word for word in words if word not in overrides]
     if len(named) > 1:
-        raise ConfigError(f"found two results, {named[0]} and {named[1]}; expected one, or none for the newest")
+        raise ConfigError(f"found two {things}, {named[0]} and {named[1]}; {expected}")
     return (named[0] if named else None), overrides
 
 

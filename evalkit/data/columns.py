@@ -10,7 +10,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from evalkit.data.rows import encodable
+from evalkit.data.rows import encodable, shown
 from evalkit.data.selection import LONGEST_SHOWN
 from evalkit.errors import DataError
 from evalkit.types import as_list
@@ -43,16 +43,14 @@ def check_columns(path: Path, found: Sequence[str], needed: Collection[str] | No
     Raises:
         DataError: The message lists the columns, but for long ones: a file without a header starts with texts.
     """
-    for name in needed or ():
+    for name in sorted(needed or ()):
         if found.count(name) == 1:
             continue
         if name in found:
             raise DataError(f"two columns are called {name!r}; rename one", path, line)
-        shown = [repr(other) for other in found if len(other) <= LONGEST_SHOWN]
-        others = [f"{len(found) - len(shown)} with long names"] if len(shown) < len(found) else []
         near = difflib.get_close_matches(name, found, n=1)
         hint = f" Did you mean {near[0]!r}?" if near and len(near[0]) <= LONGEST_SHOWN else ""
-        raise DataError(f"no column {name!r}; found: {', '.join(shown + others) or 'none'}.{hint}", path, line)
+        raise DataError(f"no column {name!r}; found: {shown(found, repr)}.{hint}", path, line)
 
 
 def is_empty(value: Any) -> bool:

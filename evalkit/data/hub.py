@@ -14,7 +14,7 @@ from evalkit.data.columns import Dialect, metadata_of
 from evalkit.data.files import fault, plain_suffix
 from evalkit.data.hub_files import fetch, files_of
 from evalkit.data.judgments import Judgments, collect, read_judgments
-from evalkit.data.rows import Part, Row, document, entries, identifier, query
+from evalkit.data.rows import Part, Row, document, entries, identifier, query, shown
 from evalkit.data.source import Choices, Source
 from evalkit.data.tabular import table
 from evalkit.errors import ConfigError, DataError
@@ -81,9 +81,10 @@ class HubDataset(Source):
         if len(found.files) == 1 and plain_suffix(found.files[0]) == ".tsv":
             return read_judgments(found.files[0])
         parts = list(_parts(found.files))
-        single = parts[0] if len(parts) == 1 else None
         rows = _judged(_counted(parts, found.rows, self._folder))
-        return collect(rows, single.path if single else self._folder, single.unit if single else "row")
+        if len(parts) == 1:
+            return collect(rows, parts[0].path, parts[0].unit)
+        return collect(((number, *row[1:]) for number, row in enumerate(rows, start=1)), self._folder, "row")
 
     @cached_property
     def _folder(self) -> Path:
@@ -101,13 +102,11 @@ class HubDataset(Source):
         """The row with BEIR's keys; a null is no value."""
         given = {key: value for key, value in row.items() if value is not None}
         own = given.pop("metadata", None)
-        extra = metadata_of(given, {key: key for key in self._metadata if key in given})
+        extra = metadata_of(given, {key: column for key, column in self._metadata.items() if column in given})
+        metadata = {**(own if isinstance(own, dict) else {}), **extra}
         key = "_id" if "_id" in given or "id" not in given else "id"
-        return {
-            **given,
-            **({"_id": given[key]} if key in given else {}),
-            "metadata": {**(own if isinstance(own, dict) else {}), **extra},
-        }
+        named = {"_id": given[key]} if key in given else {}
+        return {**given, **named, **({"metadata": metadata} if metadata else {})}
 
 
 def _check_pinned(repo: str | None, revision: str | None) -> None:
@@ -143,14 +142,12 @@ def _counted(parts: Iterable[Part], expected: int | None, folder: Path) -> Itera
 
 
 def _judged(parts: Iterable[Part]) -> Iterator[tuple[int, str, str, str | int]]:
-    several = 0
     for part in parts:
         for number, row in part.rows:
-            several += 1
             try:
                 judged = identifier(row, "query-id"), identifier(row, "corpus-id")
                 if row.get("score") is None:
-                    raise DataError(f"no score; expected a whole number. Keys here: {', '.join(row)}")
+                    raise DataError(f"no score; expected a whole number. Keys here: {shown(row)}")
             except DataError as error:
                 raise fault(str(error), part.path, number, part.unit) from error
-            yield several if part.unit == "row" else number, *judged, row["score"]
+            yield number, *judged, row["score"]

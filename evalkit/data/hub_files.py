@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from evalkit.errors import ConfigError, DataError
 
 _CARD = "README.md"
+_SHARD = re.compile(r"-[0-9]{5}-of-([0-9]{5})")
 _SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
 
 
@@ -103,7 +105,17 @@ def _split(folder: Path, config: str, split: str, exact: bool, named: Mapping[st
             f"{folder}: configuration {config!r} has no split {split!r}; set dataset.split to one of: {found}"
         )
     chosen = split if split in data_files else next(iter(data_files))
+    _check_shards(folder, data_files[chosen])
     return Files(data_files[chosen], counts.get(chosen))
+
+
+def _check_shards(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse a split some of whose numbered files are missing, as after a copy that was cut short."""
+    for total in {int(found[1]) for file in files if (found := _SHARD.search(file.name))}:
+        present = sum(f"-of-{total:05d}" in file.name for file in files)
+        if present != total:
+            what = f"{present} of the {total} files named such as {files[0].name} are here"
+            raise DataError(f"{what}; fetch the data set again", folder)
 
 
 def _card(folder: Path) -> dict[str, Mapping[str, Any]]:
@@ -132,7 +144,7 @@ def _patterns(config: Mapping[str, Any]) -> Iterator[str]:
     for entry in given if isinstance(given, list) else [given] if given else []:
         paths = entry.get("path") if isinstance(entry, Mapping) else entry
         for path in paths if isinstance(paths, list) else [paths]:
-            yield f"{folder}{path}"
+            yield f"{folder}{path}".removeprefix("./")
 
 
 def _in_folder(folder: Path) -> dict[str, Path]:

@@ -68,7 +68,7 @@ class IrDatasets(Source):
     def judgments(self) -> Judgments:
         records = self._records("qrels", self._handler("qrels"))
         rows = (
-            (number, str(record.query_id).strip(), str(record.doc_id).strip(), record.relevance)
+            (number, _id(record.query_id), _id(record.doc_id), record.relevance)
             for number, record in enumerate(records, start=1)
         )
         return collect(rows, None, f"{self._id}, judgment")
@@ -80,10 +80,15 @@ class IrDatasets(Source):
         if apart and self._doc_field is None and hasattr(record, "default_text"):
             apart = isinstance(body, str) and body.startswith(title)
             body = body[len(title) :].strip() if apart else body
-        return {"_id": record.doc_id, **({"title": title} if apart else {}), "text": body, **self._said(record, lang)}
+        return {
+            "_id": _id(record.doc_id),
+            **({"title": title} if apart else {}),
+            "text": body,
+            **self._said(record, lang),
+        }
 
     def _query(self, record: Any, lang: str | None) -> Row:
-        return {"_id": record.query_id, "text": _text(record, self._query_field), **self._said(record, lang)}
+        return {"_id": _id(record.query_id), "text": _text(record, self._query_field), **self._said(record, lang)}
 
     def _said(self, record: Any, lang: str | None) -> Row:
         values = record._asdict()
@@ -146,6 +151,11 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(names[:_LISTED])}{more}"
 
 
+def _id(value: Any) -> str:
+    """The id; the library leaves a file's byte order mark at its first one."""
+    return str(value).removeprefix("\ufeff").strip()
+
+
 def _text(record: Any, field: str | None) -> Any:
     if field is None and hasattr(record, "default_text"):
         return record.default_text()
@@ -166,9 +176,10 @@ def _trouble(name: str, kind: str, error: Exception) -> str:
         cause for cause in (error, *(cause for _, cause in tried)) if isinstance(cause, requests.RequestException)
     ]
     what = f"the {kind} of {name} could not be"
+    kinds = ", ".join(sorted({type(cause).__name__ for cause in network}))
     if network:
         return (
-            f"{what} fetched ({type(network[0]).__name__}). Point IR_DATASETS_HOME at a folder where they are; 'python -m "
+            f"{what} fetched ({kinds}). Point IR_DATASETS_HOME at a folder where they are; 'python -m "
             f"ir_datasets export {name} docs', and so queries and qrels, fills ~/.ir_datasets where there is a network"
         )
     return f"{what} read by ir_datasets ({type(error).__name__}); delete them from IR_DATASETS_HOME to fetch them anew"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from evalkit.data.faults import refuse
 from evalkit.data.files import fault, lines
+from evalkit.data.selection import LONGEST_SHOWN
 from evalkit.errors import DataError
 from evalkit.types import Document, Query
 
@@ -104,7 +105,7 @@ def identifier(row: Row, key: str) -> str:
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, str | int):
         found = f"no {key}" if key not in row else f"{key} of type {type(value).__name__}"
-        raise DataError(f"{found}; expected a string. Keys here: {', '.join(row) or 'none'}")
+        raise DataError(f"{found}; expected a string. Keys here: {shown(row)}")
     # Judgments are read from columns whose outer white space means nothing.
     return encodable(str(value).strip(), key)
 
@@ -114,8 +115,16 @@ def text_of(row: Row, key: str, default: str | None = None) -> str:
     value = row.get(key, default)
     if not isinstance(value, str):
         found = f"no {key}" if key not in row else f"{key} of type {type(value).__name__}"
-        raise DataError(f"{found}; expected a string. Keys here: {', '.join(row)}")
+        raise DataError(f"{found}; expected a string. Keys here: {shown(row)}")
     return encodable(value, key)
+
+
+def shown(names: Iterable[str], form: Callable[[str], str] = str) -> str:
+    """Names of keys or columns for a message; long ones are counted: a file without a header starts with texts."""
+    known = list(names)
+    short = [form(name) for name in known if len(name) <= LONGEST_SHOWN]
+    long = [f"{len(known) - len(short)} with long names"] if len(short) < len(known) else []
+    return ", ".join(short + long) or "none"
 
 
 def encodable(value: str, key: str) -> str:

@@ -10,10 +10,12 @@ from typing import Literal
 
 from evalkit.checks import path as checked_path
 from evalkit.checks import unfit
-from evalkit.data.files import require
+from evalkit.data.files import named_file
 from evalkit.data.trec import read_scores
 from evalkit.ports import Hit
 from evalkit.types import Fingerprint
+
+_RUN, _SCORES = "retrieval.run.path", "reranker.path"
 
 
 class RunFile:
@@ -24,12 +26,12 @@ class RunFile:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = checked_path("retrieval.run.path", path)
+        self._path = checked_path(_RUN, path)
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """The file's digest."""
-        return _fingerprint("run file", self._path)
+        return _fingerprint("run file", named_file(_RUN, self._path))
 
     def read(self) -> Mapping[str, Sequence[Hit]]:
         """Query id -> hits; the rank column means nothing, as in trec_eval.
@@ -37,7 +39,7 @@ class RunFile:
         Raises:
             DataError: The file is missing or breaks its format.
         """
-        return {query_id: list(found.items()) for query_id, found in read_scores(require(self._path)).items()}
+        return {query_id: list(found.items()) for query_id, found in read_scores(named_file(_RUN, self._path)).items()}
 
 
 class ScoreFile:
@@ -50,7 +52,7 @@ class ScoreFile:
     """
 
     def __init__(self, path: str, missing: Literal["error", "last"]) -> None:
-        self._path = checked_path("reranker.path", path)
+        self._path = checked_path(_SCORES, path)
         if missing not in ("error", "last"):
             raise unfit("reranker.missing", missing, "error or last")
         self._missing: Literal["error", "last"] = missing
@@ -58,7 +60,7 @@ class ScoreFile:
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """The file's digest, and what a missing score means."""
-        return {**_fingerprint("score file", self._path), "missing": self._missing}
+        return {**_fingerprint("score file", named_file(_SCORES, self._path)), "missing": self._missing}
 
     @property
     def missing(self) -> Literal["error", "last"]:
@@ -71,10 +73,10 @@ class ScoreFile:
         Raises:
             DataError: The file is missing or breaks its format.
         """
-        return read_scores(require(self._path))
+        return read_scores(named_file(_SCORES, self._path))
 
 
 def _fingerprint(backend: str, path: Path) -> Fingerprint:
-    with require(path).open("rb") as stream:
+    with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"backend": backend, "weights": f"{path.name} sha256:{digest}"}

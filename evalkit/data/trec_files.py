@@ -88,7 +88,8 @@ class TrecFiles(Source):
 
     def _query(self, row: Row) -> Query:
         named = [name if name in row else _SHORT.get(name, name) for name in self._fields]
-        fields = named or [next((name for name in _QUERIES if row.get(name)), _QUERIES[0])]
+        usual = sorted(_QUERIES, key=lambda name: (not row.get(name), name not in row))
+        fields = named or usual[:1]
         return query({**_with(row, "_id", _IDS), "text": " ".join(text_of(row, name) for name in fields)})
 
     def _files(self) -> list[Path]:

@@ -27,8 +27,11 @@ class LocalExecutor:
     def map(
         self, function: Callable[[Sequence[Item]], Outcome], items: Sequence[Item], label: str
     ) -> Iterator[tuple[Sequence[Item], Outcome]]:
-        """Yield each chunk with its outcome; the bar shows rate and remaining time, on a terminal only."""
-        with tqdm(total=len(items), desc=label, unit="", disable=None, smoothing=0.05) as bar:
+        """Yield each chunk with its outcome; the bar shows rate and remaining time, on a terminal only.
+
+        A bar below another one goes away when it is full.
+        """
+        with tqdm(total=len(items), desc=label, unit="", disable=None, smoothing=0.05, leave=None) as bar:
             for start in range(0, len(items), self._chunk_size):
                 chunk = items[start : start + self._chunk_size]
                 yield chunk, function(chunk)

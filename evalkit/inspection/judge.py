@@ -211,14 +211,16 @@ def _long(model: Lengths) -> Iterator[Finding]:
         what = f"models whose tokens were not counted: the {model.role}"
         yield Finding("note", "unknown-lengths", what, 1, None, "nothing is estimated", (model.unknown,))
         return
-    level: Level = "warning" if model.long_pairs > NOTABLE_SHARE * model.pairs else "note"
-    advice = (
-        f"what is longer is read as long_documents says; split it into passages, or raise {model.role}.max_length "
-        "where the model reads more"
-    )
-    limit = f"more than the {model.role}'s {model.max_length} tokens"
-    name = f"long-for-{model.role}"
-    yield from number(level, f"{name}-positives", f"positives of {limit}", model.long_pairs, model.pairs, advice)
-    yield from number(
-        "note", f"{name}-documents", f"documents of {limit}", model.long_documents, model.documents, advice
+    if not model.long_pairs and not model.long_documents:
+        return
+    stage = 1 if model.role == "embedder" else 2
+    yield Finding(
+        "warning" if model.long_pairs > NOTABLE_SHARE * model.pairs else "note",
+        f"long-for-{model.role}",
+        f"positives of more than the {model.role}'s {model.max_length} tokens, as {model.long_documents} of "
+        f"{model.documents} documents are",
+        model.long_pairs,
+        model.pairs,
+        f"they are read as long_documents.stage{stage} says; split them into passages, or raise "
+        f"{model.role}.max_length where the model reads more",
     )

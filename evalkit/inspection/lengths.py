@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import EvalkitError
-from evalkit.inspection.corpus import SAMPLE
 from evalkit.inspection.facts import Lengths
 from evalkit.ports import CountsTokens, Embedder, FoundRun, FoundScores, Pair, Reranker
 
 Item = TypeVar("Item")
+
+SAMPLE = 10_000
+"""Pairs whose tokens are counted."""
 
 _AT_A_TIME = 256
 _UNTOLD = "it does not tell how many tokens a text has"
@@ -23,7 +25,7 @@ _UNTOLD = "it does not tell how many tokens a text has"
 def lengths(
     embedder: Embedder | FoundRun, reranker: Reranker | FoundScores, documents: Sequence[str], pairs: Sequence[Pair]
 ) -> tuple[Lengths, ...]:
-    """Hold documents and judged positive pairs to what both models read; of many, a sample of SAMPLE.
+    """Hold documents and judged positive pairs to what both models read; of many pairs, a sample.
 
     Args:
         embedder: Where it or its tokenizer cannot be had, nothing is estimated, and the reason is told.

@@ -12,7 +12,7 @@ from evalkit.checks import boolean, text, unfit, whole_number
 from evalkit.errors import ConfigError
 from evalkit.models.flag_library import Dtype, FlagLibrary, Tokens
 from evalkit.models.weights import Weights
-from evalkit.models.windows import split
+from evalkit.models.windows import in_windows
 from evalkit.ports import Pair, Vectors
 from evalkit.types import Fingerprint
 
@@ -130,9 +130,8 @@ class FlagEmbedder:
             overlap: Tokens that a window shares with the one before.
         """
         library = self._library
-        (prompt,) = library.spans([self._document_prompt])
-        room = library.max_length - library.tokenizer.num_special_tokens_to_add(pair=False) - len(prompt)
-        return [split(text, spans, room, overlap) for text, spans in zip(texts, library.spans(texts), strict=True)]
+        room = library.max_length - library.tokenizer.num_special_tokens_to_add(pair=False)
+        return in_windows(texts, [room] * len(texts), overlap, library.spans, self._document_prompt)
 
     def _embed(self, texts: list[str]) -> Vectors:
         if not texts:
@@ -258,14 +257,10 @@ class FlagReranker:
             overlap: Tokens that a window shares with the one before.
         """
         library = self._library
-        (prompt,) = library.spans([self._document_prompt])
-        room = self.max_length - library.tokenizer.num_special_tokens_to_add(pair=True) - len(prompt)
+        room = self.max_length - library.tokenizer.num_special_tokens_to_add(pair=True)
         queries = library.spans([self._query_prompt + query for query, _ in pairs])
-        documents = library.spans([document for _, document in pairs])
-        return [
-            split(text, document, room - min(len(query), self._query_max_length), overlap)
-            for (_, text), query, document in zip(pairs, queries, documents, strict=True)
-        ]
+        rooms = [room - min(len(query), self._query_max_length) for query in queries]
+        return in_windows([text for _, text in pairs], rooms, overlap, library.spans, self._document_prompt)
 
     def _prompted(self, pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
         queries = [self._query_prompt + query for query, _ in pairs]

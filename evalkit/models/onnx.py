@@ -13,7 +13,7 @@ from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Rows
 from evalkit.models.onnx_graph import OnnxGraph
 from evalkit.models.weights import Weights
-from evalkit.models.windows import split
+from evalkit.models.windows import in_windows
 from evalkit.ports import Pair, Vectors
 from evalkit.types import Fingerprint
 
@@ -127,11 +127,8 @@ class OnnxEmbedder:
             texts: Documents.
             overlap: Tokens that a window shares with the one before.
         """
-        tokenizer = self._graph.tokenizer
-        (prompt,) = self._graph.encode([self._document_prompt])
-        room = self._graph.max_length - tokenizer.num_special_tokens_to_add(is_pair=False) - len(prompt.ids)
-        encoded = self._graph.encode(texts)
-        return [split(text, tokens.offsets, room, overlap) for text, tokens in zip(texts, encoded, strict=True)]
+        room = self._graph.max_length - self._graph.tokenizer.num_special_tokens_to_add(is_pair=False)
+        return in_windows(texts, [room] * len(texts), overlap, self._graph.spans, self._document_prompt)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         tokenizer = self._graph.tokenizer
@@ -223,10 +220,9 @@ class OnnxReranker:
             overlap: Tokens that a window shares with the one before.
         """
         room = self.max_length - self._graph.tokenizer.num_special_tokens_to_add(is_pair=True)
-        return [
-            split(text, document.offsets, room - min(len(query.ids), self._query_max_length), overlap)
-            for (_, text), query, document in zip(pairs, *self._encode(pairs), strict=True)
-        ]
+        queries = self._graph.encode([query for query, _ in pairs])
+        rooms = [room - min(len(query.ids), self._query_max_length) for query in queries]
+        return in_windows([document for _, document in pairs], rooms, overlap, self._graph.spans)
 
     @property
     def _query_max_length(self) -> int:

@@ -21,6 +21,7 @@ from evalkit.errors import ModelError
 from evalkit.models.batching import Batch, Rows, in_batches
 from evalkit.models.limits import SHORTEST_MAX_LENGTH, nearest, refuse_too_long
 from evalkit.models.weights import Weights
+from evalkit.models.windows import Spans
 from evalkit.types import Fingerprint
 
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ class OnnxGraph:
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Tokens of each text, uncut and without special tokens."""
         return self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+
+    def spans(self, texts: Sequence[str]) -> list[Spans]:
+        """Begin and end of every token of each text, in characters; uncut and without special tokens."""
+        return [encoding.offsets for encoding in self.encode(texts)]
 
     def run(self, items: Sequence[Encoding], batch_drift: float, reduce: Reduce) -> Rows:
         """Run complete items through the graph.

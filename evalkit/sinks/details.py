@@ -96,7 +96,7 @@ def language_gains(result: EvalResult) -> Table:
     if found is None:
         return Table("By language", "", (), ())
     matrix = languages.Matrix.of(found)
-    note = " ".join(f"{sentence}." for sentence in languages.how_to_read(result, matrix))
+    note = " ".join(f"{line[0].upper()}{line[1:]}." for line in languages.how_to_read(result, matrix))
     rows = tuple(map(tuple, languages.rows(matrix)))
     return Table("By language", note, tuple(languages.titles(matrix)), rows)
 

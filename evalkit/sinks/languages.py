@@ -71,13 +71,13 @@ def cell_name(gain: LanguageGain) -> str:
 
 
 def how_to_read(result: EvalResult, matrix: Matrix) -> list[str]:
-    """What rows, columns and cells are, and what the marks mean: one sentence each, without its full stop."""
+    """What rows, columns and cells are, and what the marks mean: one line each."""
     expected = result.assessment.verdict.expectation
     pooled = f", {POOLED} ranks all" if None in matrix.document_langs else ""
     return [
-        f"Points of {expected.metric} at top-k {expected.top_k} with their 95 % interval, and below them dense -> "
+        f"points of {expected.metric} at top-k {expected.top_k} with their 95 % interval, and below them dense -> "
         "reranked, by language of the queries",
-        f"A column ranks the documents of one language alone{pooled}; {NOT_CERTAIN} not certain "
+        f"a column ranks the documents of one language alone{pooled}; {NOT_CERTAIN} not certain "
         f"(Holm-adjusted p >= {SIGNIFICANT}), {TOO_SMALL} too small to tell",
     ]
 

@@ -124,7 +124,7 @@ def notes(result: EvalResult) -> list[str]:
         share = 100 * scoring.truncated / scoring.pairs
         found.append(
             f"{scoring.truncated} of {scoring.pairs} pairs ({share:.1f} %) are longer than the reranker's "
-            f"{scoring.max_length} tokens and were cut"
+            f"{scoring.max_length} tokens and were {f'read in {scoring.windows} windows' if scoring.windows else 'cut'}"
         )
     if scoring.ties:
         found.append(f"{scoring.ties} candidates tie with another one of their query; stage-1 order decided")
@@ -136,9 +136,11 @@ def work_line(result: EvalResult) -> str:
     computed = result.computed
     total = sum(seconds for phase, seconds in result.timings.items() if phase != "latency")
     pairs = result.scoring.pairs if result.sequential is None else result.sequential.total_pairs
+    windows = result.scoring.windows
+    scores = f"{pairs + windows} scores of pairs and windows" if windows else f"{pairs} pair scores"
     return (
         f"computed {computed['documents']} document vectors, {computed['queries']} query vectors and "
-        f"{computed['pairs']} of {pairs} pair scores in {total:.1f} s"
+        f"{computed['pairs']} of {scores} in {total:.1f} s"
     )
 
 

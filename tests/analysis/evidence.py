@@ -10,11 +10,11 @@ import numpy as np
 from evalkit.analysis.comparison import Values
 from evalkit.analysis.derive import derive, rank_perfectly, systems_of
 from evalkit.analysis.metrics import measure
-from evalkit.data.trec import read_run
 from evalkit.findings import Expectation
 from evalkit.record import Scoring
 from evalkit.result import Design, Evidence, Subject
 from evalkit.types import Candidate, Candidates, Metric, Qrels, Run
+from tests.runs import read_run
 
 RECALL = Metric("recall", 5)
 DATA_SETS = (

@@ -14,9 +14,9 @@ import pytrec_eval
 
 from evalkit.analysis.metrics import KNOWN, judged_share, mean, measure, parse_metrics
 from evalkit.data.judgments import read_judgments
-from evalkit.data.trec import read_run
 from evalkit.errors import ConfigError
 from evalkit.types import Metric, Qrels, Run
+from tests.runs import read_run
 
 PAIRS = {
     "recall@5": "recall_5",

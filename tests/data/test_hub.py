@@ -177,10 +177,28 @@ def test_fewer_rows_than_the_card_says_are_refused(tmp_path: Path) -> None:
     assert f"{tmp_path}: 1 rows, but the data set's card says 2; fetch it again" in error_of(hub(tmp_path))
 
 
+def test_a_missing_file_of_several_is_refused_without_a_card_too(tmp_path: Path) -> None:
+    pushed(tmp_path)
+    (tmp_path / "README.md").unlink()
+    corpus = tmp_path / "corpus"
+    (corpus / "test-00000-of-00001.parquet").rename(corpus / "test-00000-of-00003.parquet")
+    message = error_of(hub(tmp_path))
+    assert message.startswith(f"{tmp_path}: 1 of the 3 files named such as test-00000-of-00003.parquet are here")
+
+
 def test_files_that_the_card_names_and_are_not_there_are_refused(tmp_path: Path) -> None:
     mteb(tmp_path)
     (tmp_path / "corpus.jsonl").unlink()
     assert f"{tmp_path}: the files of configuration 'corpus' are not here" in error_of(hub(tmp_path))
+
+
+def test_a_table_without_a_header_is_not_quoted(tmp_path: Path) -> None:
+    mteb(tmp_path)
+    (tmp_path / "README.md").unlink()
+    (tmp_path / "corpus.jsonl").unlink()
+    (tmp_path / "corpus.tsv").write_text("d1\tthe client's secret is safe here\nd2\ttwo\n")
+    message = error_of(hub(tmp_path))
+    assert message == f"{tmp_path}/corpus.tsv:2: no _id; expected a string. Keys here: d1, 1 with long names"
 
 
 def test_a_card_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -260,19 +278,20 @@ from tests.data.sources import documents_of, hub
 def refuse(*_, **__): raise AssertionError("asked the network")
 socket.socket.connect = socket.getaddrinfo = refuse
 from evalkit.errors import EvalkitError
-try:
-    dataset = hub(None, revision=sys.argv[1]).load()
-    print(dataset.name, documents_of(dataset))
-except EvalkitError as error:
-    print(error)
+for revision in sys.argv[1:]:
+    try:
+        dataset = hub(None, revision=revision).load()
+        print(dataset.name, documents_of(dataset))
+    except EvalkitError as error:
+        print(error)
 """
 
 
-def offline(home: Path, revision: str = COMMIT) -> str:
-    """What loading ``owner/name`` prints in a process of its own, whose hub is this home alone."""
+def offline(home: Path, *revisions: str) -> list[str]:
+    """What loading each of these commits prints in a process of its own, whose hub is this home alone."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, revision],
+        [sys.executable, "-c", LOAD, *revisions],
         env={**kept, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -280,7 +299,7 @@ def offline(home: Path, revision: str = COMMIT) -> str:
         check=True,
     )
     assert done.stderr == ""
-    return done.stdout.strip()
+    return done.stdout.splitlines()
 
 
 def snapshot(home: Path, revision: str, form: Any) -> Path:
@@ -297,23 +316,16 @@ def snapshot(home: Path, revision: str, form: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("form", [mteb, pushed])
-def test_a_commit_in_the_cache_is_read_without_a_network(tmp_path: Path, form: Any) -> None:
-    snapshot(tmp_path, COMMIT, form)
-    assert offline(tmp_path) == f"name {DOCUMENTS}"
-
-
-def test_another_commit_in_the_cache_is_never_taken_for_the_one_that_is_asked_for(tmp_path: Path) -> None:
-    """The ``datasets`` library by itself falls back to whatever it had last."""
-    snapshot(tmp_path, "d" * 40, mteb)
-    message = offline(tmp_path)
-    assert f"owner/name at {COMMIT} is neither in the local Hugging Face cache nor to be had from the hub" in message
-    assert f"hf download owner/name --repo-type dataset --revision {COMMIT} --local-dir FOLDER" in message
-
-
-def test_a_snapshot_without_its_corpus_is_refused(tmp_path: Path) -> None:
-    (snapshot(tmp_path, COMMIT, mteb) / "corpus.jsonl").unlink()
-    assert "the files of configuration 'corpus' are not here" in offline(tmp_path)
+def test_the_cache_gives_the_commit_that_is_asked_for_or_none(tmp_path: Path) -> None:
+    """Without a network; the ``datasets`` library by itself would fall back to whatever commit it had last."""
+    snapshot(tmp_path, "a" * 40, mteb)
+    snapshot(tmp_path, "b" * 40, pushed)
+    (snapshot(tmp_path, "e" * 40, mteb) / "corpus.jsonl").unlink()
+    first, second, partial, absent = offline(tmp_path, *(digit * 40 for digit in "abec"))
+    assert first == second == f"name {DOCUMENTS}"
+    assert "the files of configuration 'corpus' are not here" in partial
+    assert f"owner/name at {COMMIT} is neither in the local Hugging Face cache nor to be had from the hub" in absent
+    assert f"hf download owner/name --repo-type dataset --revision {COMMIT} --local-dir FOLDER" in absent
 
 
 def test_hugging_faces_libraries_are_quiet_and_left_as_they_were() -> None:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,16 +54,6 @@ class Topic(NamedTuple):
 
     def default_text(self) -> str:
         return self.title
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """ir_datasets, whose home is a folder of this session: it makes one when it is imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IR_DATASETS_HOME", str(tmp_path_factory.mktemp("home")))
-        import ir_datasets
-
-        yield ir_datasets
 
 
 @pytest.fixture

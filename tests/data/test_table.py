@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from openpyxl.worksheet.datavalidation import DataValidation
 
+from evalkit.composition import compose_config
+from evalkit.config import build_plan
 from evalkit.errors import ConfigError
 from tests.data.sources import documents_of, error_of, qrels_of, queries_of, table
 
@@ -504,3 +506,11 @@ def test_a_missing_openpyxl_gives_the_install_line(tmp_path: Path, monkeypatch: 
 def test_impossible_options_are_refused_by_the_constructor(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="dataset"):
         table(tmp_path / "faq.csv", **options)
+
+
+def test_columns_can_be_named_on_the_command_line() -> None:
+    given = [
+        "dataset=table", "dataset.path=/data/faq.csv", "dataset.columns.question=Frage", "dataset.columns.answer_id=Nr",
+        "dataset.question_metadata={family:Gruppe}", "dataset.documents.path=/data/texte.csv", "dataset.delimiter=tab",
+    ]  # fmt: skip
+    assert build_plan(compose_config(given)).source is not None

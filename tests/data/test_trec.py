@@ -1,59 +1,81 @@
-"""TREC runs: ordered as trec_eval orders them, refused with file and line when broken."""
+"""Scores in files: TREC runs as trec_eval reads them, three columns, refused with file and line when broken."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from evalkit.data.trec import read_run
+from evalkit.data.trec import read_scores
 from evalkit.errors import DataError
 from evalkit.sinks.trec import format_run
 from evalkit.types import Run
+from tests.runs import read_run
 
 
-def run_of(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "run.trec"
+def run_of(tmp_path: Path, text: str, name: str = "run.trec") -> Path:
+    path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_documents_are_ordered_by_score_then_id_both_descending(tmp_path: Path) -> None:
-    """The rank column says the opposite; trec_eval ignores it."""
-    path = run_of(tmp_path, "q Q0 a 1 0.5 t\nq Q0 b 2 0.5 t\nq Q0 c 3 0.9 t\nq Q0 B 4 0.5 t\n")
-    assert read_run(path).rankings == {"q": ("c", "b", "a", "B")}
+def test_scores_are_read_by_query_and_document_whatever_rank_and_tag_say(tmp_path: Path) -> None:
+    path = run_of(tmp_path, "q Q0 a 1 0.5 t\nq Q0 b 1 -2 bm25 more words\nr Q0 a x 1e3 t\n")
+    assert read_scores(path) == {"q": {"a": 0.5, "b": -2.0}, "r": {"a": 1000.0}}
 
 
-def test_scores_that_differ_beyond_single_precision_are_tied_as_in_trec_eval(tmp_path: Path) -> None:
-    path = run_of(tmp_path, "q Q0 a 1 0.50000000002 t\nq Q0 b 2 0.50000000001 t\n")
-    assert read_run(path).rankings == {"q": ("b", "a")}
+def test_scores_have_single_precision_as_in_trec_eval(tmp_path: Path) -> None:
+    path = run_of(tmp_path, "q Q0 a 1 0.50000000002 t\nq Q0 b 2 0.50000000001 t\nq Q0 c 3 0.1 t\n")
+    assert read_scores(path) == {"q": {"a": 0.5, "b": 0.5, "c": float(np.float32("0.1"))}}
 
 
-def test_the_tag_names_the_run_and_what_follows_is_ignored(tmp_path: Path) -> None:
-    path = run_of(tmp_path, "q\tQ0\ta\t1\t0.5\tbm25 more words\n")
-    assert read_run(path).name == "bm25"
-    assert read_run(path, name="mine").name == "mine"
+def test_three_columns_are_query_document_and_score(tmp_path: Path) -> None:
+    assert read_scores(run_of(tmp_path, "q a 0.5\nq b 2\n")) == {"q": {"a": 0.5, "b": 2.0}}
+
+
+@pytest.mark.parametrize("header", ["query-id\tcorpus-id\tscore\n", "query document logit_v2\n"])
+def test_a_header_of_three_columns_is_known_by_a_last_column_that_is_no_number(tmp_path: Path, header: str) -> None:
+    assert read_scores(run_of(tmp_path, f"{header}q\ta\t0.5\n")) == {"q": {"a": 0.5}}
+
+
+def test_tabs_leave_spaces_in_ids(tmp_path: Path) -> None:
+    path = run_of(tmp_path, "q 1\tQ0\ttwo words\t1\t0.5\tmy tag\n")
+    assert read_scores(path) == {"q 1": {"two words": 0.5}}
+
+
+def test_a_gzipped_file_with_byte_order_mark_and_carriage_returns_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec.gz"
+    path.write_bytes(gzip.compress("\ufeffq Q0 a 1 0.5 t\r\n\r\nq Q0 b 2 0.25 t\r\n".encode()))
+    assert read_scores(path) == {"q": {"a": 0.5, "b": 0.25}}
 
 
 @pytest.mark.parametrize(
     ("text", "what"),
     [
         ("q Q0 a 1 0.5 t\nq Q0 b 2\n", ":2: 4 fields; expected 6"),
-        ("q Q0 a 1 high t\n", ":1: score 'high' is not a finite number"),
-        ("q Q0 a 1 nan t\n", ":1: score 'nan' is not a finite number"),
+        ("q Q0 a 1 high t\n", ":1: the score, field 5, is not a finite number"),
+        ("q Q0 a 1 nan t\n", ":1: the score, field 5, is not a finite number"),
+        ("q Q0 a 1 1e39 t\n", ":1: the score, field 5, is not a finite number"),
+        ("q a nan\n", ":1: the score, field 3, is not a finite number"),
+        ("q a 0.5\nq b high\n", ":2: the score, field 3, is not a finite number"),
+        ("q a 0.5\nq Q0 b 2 0.4 t\n", ":2: 6 fields; expected 3: query document score"),
+        ("q Q0 a 0.5\n", ":1: 4 fields; expected 6: query Q0 document rank score tag"),
+        ("query document score\n", "no line in this run"),
         ("q Q0 a 1 0.5 t\nq Q0 a 2 0.4 t\n", ":2: document 'a' appears twice for query 'q'"),
         ("", "no line in this run"),
     ],
 )
 def test_broken_runs_are_refused(tmp_path: Path, text: str, what: str) -> None:
     with pytest.raises(DataError) as caught:
-        read_run(run_of(tmp_path, text))
+        read_scores(run_of(tmp_path, text))
     assert what in str(caught.value)
 
 
 def test_a_written_run_is_read_back_in_the_same_order(tmp_path: Path) -> None:
     run = Run("rerank@50", {"q1": ("z", "a", "m"), "q2": ("b",)})
-    assert read_run(run_of(tmp_path, "".join(format_run(run)))) == run
+    assert read_run(run_of(tmp_path, "".join(format_run(run)), "rerank@50.trec")) == run
 
 
 def test_white_space_in_ids_does_not_break_the_columns(tmp_path: Path) -> None:

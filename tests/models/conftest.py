@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from evalkit.models.onnx import OnnxEmbedder, OnnxReranker
 from evalkit.models.weights import FolderWeights
 from evalkit.ports import Pair
 from tests.models.dequantise import dequantise
+from tests.models.embeddings_server import EmbeddingsServer
 
 RERANKER, EMBEDDER = "XLMRobertaForSequenceClassification", "XLMRobertaModel"
 
@@ -100,6 +102,21 @@ def float_reranker(carrier: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def float_embedder(carrier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert carrier.is_dir()
     return dequantise(tmp_path_factory.mktemp("float_embedder"), "bge_small_en")
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddingsServer]:
+    """An embedder's server on loopback that does what it should until it is told to fail."""
+    with EmbeddingsServer() as running:
+        yield running
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between tries, in seconds, none of which takes any time."""
+    made: list[float] = []
+    monkeypatch.setattr("evalkit.models.endpoint.sleep", made.append)
+    return made
 
 
 def _tiny(folder: Path, architecture: str, vocab_size: int, pad_token_id: int) -> Path:

@@ -85,11 +85,11 @@ def test_the_terminal_shows_the_matrix_between_the_sweep_and_the_notes(
     TerminalSink().write(result, tmp_path)
     shown = capsys.readouterr().out.splitlines()
     begin = shown.index(
-        "Points of recall@5 at top-k 10 with their 95 % interval, and below them dense -> reranked, by language of the "
+        "points of recall@5 at top-k 10 with their 95 % interval, and below them dense -> reranked, by language of the "
         "queries"
     )
     assert shown[begin + 1] == (
-        "A column ranks the documents of one language alone, pooled ranks all; ~ not certain (Holm-adjusted p >= 0.05),"
+        "a column ranks the documents of one language alone, pooled ranks all; ~ not certain (Holm-adjusted p >= 0.05),"
         " ? too small to tell"
     )
     assert [line.split() for line in shown[begin + 3 : begin + 9]] == [" ".join(row).split() for row in ROWS]
@@ -153,6 +153,7 @@ def test_the_markdown_report_holds_both_tables(result: EvalResult, tmp_path: Pat
     assert "|  | 0.500 -\\> 0.800 | 0.300 -\\> 0.360 | 0.450 -\\> 0.650 |\n| fr | -25.0 (-41.0 to -9.0) | – |" in text
     assert "| fr | 25 | 50 % | 40 % | 28 % | -12.0 | -22.0 to -2.0 |" in text
     assert "Share of the first 5 documents of the pooled ranking that is in the language of the query" in text
+    assert "\nPoints of recall@5 at top-k 10 with their 95 % interval, and below them dense" in text
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert headings[:3] == ["## Where the relevant documents are", "## By language", "## Own language"]
 

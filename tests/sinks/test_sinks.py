@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evalkit.data.trec import read_run
 from evalkit.findings import Comparison
 from evalkit.pipeline import evaluate
 from evalkit.result import EvalResult
@@ -24,6 +23,7 @@ from evalkit.sinks.terminal import TerminalSink
 from evalkit.testing import FunctionReranker
 from evalkit.types import Metric
 from tests.conftest import BeirWriter, beir, plan_of
+from tests.runs import read_run
 
 CITIES = ["Bern", "Basel", "Chur", "Thun", "Zug", "Lugano"]
 
