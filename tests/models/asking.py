@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
 import pytest
 
 from evalkit.errors import EvalkitError, ModelError
 from evalkit.models.endpoint import Endpoint
+from evalkit.models.http import HttpEmbedder
 from tests.models.embeddings_server import EmbeddingsServer
 
 VARIABLE = "TEST_EMBEDDER_KEY"
@@ -30,3 +32,9 @@ def refusal_of(asked: Endpoint | EmbeddingsServer, kind: type[EvalkitError] = Mo
         ask(asked)
     assert TEXT not in "".join(traceback.format_exception(caught.value))
     return str(caught.value)
+
+
+def embedder(url: str = "http://127.0.0.1:8080/v1", **changes: Any) -> HttpEmbedder:
+    options: dict[str, Any] = {"model": "m", "revision": "r1", "query_fields": None, "document_fields": None}
+    options |= {"query_prompt": "", "document_prompt": "", "normalize": False, "batch": 2, "timeout_s": 20}
+    return HttpEmbedder(url, **{**options, "allow_remote": False, **changes})
