@@ -17,22 +17,26 @@ from evalkit.errors import ConfigError, ControlError, DataError
 from evalkit.findings import Control, Expectation
 from evalkit.folder import read_result
 from evalkit.pipeline import evaluate
+from evalkit.ports import Sink
 from evalkit.record import LatencyBudget
 from evalkit.remeasure import remeasure, rule_of
 from evalkit.result import EvalResult
+from evalkit.sinks.files import FilesSink
 from evalkit.sinks.html import HtmlSink
+from evalkit.sinks.markdown import MarkdownSink
 from evalkit.sinks.table import model_lines, notes, work_line
 from evalkit.stages import Plan
 from evalkit.testing import ArrayStore, DictCache, DictNotes, FunctionReranker, WordEmbedder
 from evalkit.types import Metric
 from evalkit.verify import verify
 from tests.conftest import BeirWriter, beir, plan_of
-from tests.results import SINKS, stored
+from tests.results import stored
 
 N = 12
 IDS = [f"d{n:02}" for n in range(N)]
 QUERIES = ["q1", "q2", "q3"]
 POSITIVES = {"q1": "d00", "q2": "d01", "q3": "d02"}
+ALL_SINKS: dict[str, Sink] = {"files": FilesSink(), "markdown": MarkdownSink(), "html": HtmlSink(include_texts=True)}
 METRICS = parse_metrics(["recall@5", "ndcg@10", "mrr"])
 
 
@@ -153,7 +157,7 @@ def test_the_lines_of_a_result_say_what_it_is(own: Any) -> None:
 
 def test_a_result_is_drawn_read_back_and_verifies(own: Any, tmp_path: Path) -> None:
     result = evaluate(own())
-    place = deliver(result, {**SINKS, "html": HtmlSink(include_texts=True)}, tmp_path / "reports")
+    place = deliver(result, ALL_SINKS, tmp_path / "reports")
     assert read_result(place) == result
     assert verify(place).status == "ok"
     assert "run.trec" in (place / "report.html").read_text("utf-8")
@@ -253,7 +257,7 @@ def test_a_query_that_the_run_lacks_counts_as_0_and_is_pointed_out(own: Any, tmp
     assert "found 1 queries without candidates" in control(result, "coverage").message
     assert result.assessment.status == "ok"
     assert result.scoring.pairs == 24
-    place = deliver(result, {**SINKS, "html": HtmlSink(include_texts=True)}, tmp_path / "reports")
+    place = deliver(result, ALL_SINKS, tmp_path / "reports")
     assert read_result(place) == result
     assert verify(place).status == "ok"
 

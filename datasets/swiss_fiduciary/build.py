@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import english
 import four_languages
@@ -25,7 +24,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--part", choices=PARTS, help="one part only (default: all)")
     parser.add_argument("--check", action="store_true", help="write nothing, fail if the files are not up to date")
-    parser.add_argument("--sources", choices=four_languages.LANGUAGES, help="only say what is wrong in one language's sources")
+    parser.add_argument(
+        "--sources", choices=four_languages.LANGUAGES, help="only say what is wrong in one language's sources"
+    )
     options = parser.parse_args()
     if options.sources:
         problems = four_languages.problems(options.sources)
@@ -38,7 +39,9 @@ def main() -> int:
         except BuildError as error:
             print(f"build.py: {part}: {error}", file=sys.stderr)
             return 1
-        stale += [f"{part}/{name}" for name, content in files.items() if not up_to_date(part, name, content, options.check)]
+        stale += [
+            f"{part}/{name}" for name, content in files.items() if not up_to_date(part, name, content, options.check)
+        ]
     if stale:
         print(f"build.py: not up to date: {', '.join(stale)}", file=sys.stderr)
     return 1 if stale else 0

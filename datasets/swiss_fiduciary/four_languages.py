@@ -1,13 +1,14 @@
-"""The part in four languages: each client's file in the client's own language, general notes and questions in all four.
+"""The part in four languages: each client's file in its own language, general notes and questions in all four.
 
-A pair's grade follows from one judgment of (question family, passage): 2 where the passage answers the question and is in
-the asker's language, 1 where it does so in another language or answers a part, 0 where it was looked at and does not help.
+A pair's grade follows from one judgment of (question family, passage): 2 where the passage answers the question and is
+in the asker's language, 1 where it does so in another language or answers a part, 0 where it was looked at and does not
+help.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import english
 from office import (
@@ -32,8 +33,6 @@ STANDARD = (
     "lease.notice",
 )  # fmt: skip
 """Facts that rules compare: they keep their English value in every language."""
-
-Part = TypeVar("Part")
 
 
 def build() -> dict[str, str]:
@@ -70,6 +69,10 @@ class Office:
     def __init__(self, lang: str) -> None:
         base = load("clients.yaml")
         own = load(f"four/clients_{lang}.yaml")
+        english_facts = {facts["slug"]: facts for facts in base}
+        for facts in own:
+            if facts["slug"] in english_facts:
+                require_same_facts(english_facts[facts["slug"]], facts)
         self.clients: list[Facts] = [facts for facts in base if facts["lang"] == lang == "en"] + own
         self.matters: dict[str, list[Facts]] = load(f"four/matters_{lang}.yaml")
         self.notes: list[Facts] = load("notes_en.yaml" if lang == "en" else f"four/notes_{lang}.yaml")
@@ -90,7 +93,7 @@ class Office:
 
 
 def families() -> list[Facts]:
-    """Every question with its kind, answers and text by language: first those of the English part, then the new ones."""
+    """Every question with its kind, answers and text by language: those of the English part, then the new ones."""
     translated = {lang: load(f"four/questions_{lang}.yaml") for lang in LANGUAGES if lang != "en"}
     found = []
     for question in load("questions_en.yaml"):
@@ -122,65 +125,12 @@ def judgments() -> dict[str, dict[str, int]]:
     return found
 
 
-def problems(lang: str) -> list[str]:
-    """Everything that is wrong or missing in the sources of one language, a line each."""
-    found: list[str] = []
-
-    def attempt(name: str, read: Callable[[], Part], default: Part) -> Part:
-        try:
-            return read()
-        except (BuildError, KeyError, TypeError, AttributeError, ValueError) as error:
-            found.append(f"{name}: {type(error).__name__}: {error}")
-            return default
-
-    base = {facts["slug"]: facts for facts in load("clients.yaml")}
-    clients: list[Facts] = attempt("clients", lambda: list(load(f"four/clients_{lang}.yaml")), [])
-    absent = {slug for slug, facts in base.items() if facts["lang"] == lang != "en"} - {one["slug"] for one in clients}
-    found += [f"clients: {slug} is missing" for slug in sorted(absent)]
-    for facts in clients:
-        found += attempt(facts["slug"], lambda facts=facts: list(_other_facts(base.get(facts["slug"]), facts, lang)), [])
-    english_matters = load("matters_en.yaml")
-    matters: dict[str, list[Facts]] = attempt("matters", lambda: dict(load(f"four/matters_{lang}.yaml")), {})
-    for facts in clients:
-        wanted = {one["id"] for one in english_matters.get(facts["slug"], [])}
-        given = {one["id"] for one in matters.get(facts["slug"], [])}
-        if (facts["slug"] in base and wanted != given) or (facts["slug"] not in base and len(given) != 1):
-            found.append(f"matters: {facts['slug']} has {sorted(given)}, expected {sorted(wanted) or 'one'}")
-    if not (clients and matters):
-        return found
-    office = attempt("sources", lambda: Office(lang), None)
-    if office is None:
-        return found
-    for facts in office.clients:
-        attempt(facts["slug"], lambda facts=facts: office.file_of(facts), [])
-    for note in office.notes:
-        attempt(f"note {note.get('id')}", lambda note=note: office.tongue.notes([note]), [])
-    attempt("corpus", lambda: require_unique(office.passages()), None)
-    ids = [note["id"] for note in load("notes_en.yaml")]
-    if [note["id"] for note in office.notes] != ids:
-        found.append(f"notes: other ids or another order than notes_en.yaml, {set(ids) ^ {n['id'] for n in office.notes}}")
-    if lang != "de":
-        keys = {p["key"] for p in attempt("corpus", office.passages, [])}
-        for question in attempt("families", lambda: list(load(f"four/families_{lang}.yaml")), []):
-            unknown = set(question["answers"]) - keys
-            if unknown or set(question["text"]) != set(LANGUAGES) or question["kind"] not in QUESTION_KINDS:
-                found.append(f"families: {question['id']}: unknown answers {sorted(unknown)}, or languages or kind wrong")
-    return found
-
-
-def _other_facts(base: Facts | None, facts: Facts, lang: str) -> Iterator[str]:
-    """What differs in the numbers and standard values of a client that the English part has too."""
-    slug = facts["slug"]
-    if facts["lang"] != lang:
-        yield f"{slug}: lang is {facts['lang']}"
-    if base is None:
-        return
-    for path in STANDARD:
-        if lookup(base, path) != lookup(facts, path):
-            yield f"{slug}: {path} is {lookup(facts, path)!r}, {lookup(base, path)!r} in English"
-    for path, number in _numbers(base):
-        if lookup(facts, path) != number:
-            yield f"{slug}: {path} is {lookup(facts, path)!r}, {number!r} in English"
+def require_same_facts(base: Facts, facts: Facts) -> None:
+    """Refuse a client whose numbers or standard values differ from those of the English part."""
+    expected = [(path, lookup(base, path)) for path in STANDARD] + list(_numbers(base))
+    other = [path for path, value in expected if lookup(facts, path) != value]
+    if other:
+        raise BuildError(f"{facts['slug']}: {', '.join(other)} differ from the English part")
 
 
 def _numbers(facts: Any, path: str = "") -> Iterator[tuple[str, int]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from evalkit.models.onnx import OnnxReranker
 from evalkit.models.windows import in_windows
 from tests.models.conftest import flag_embedder, flag_reranker, onnx_embedder, onnx_reranker
+from tests.models.test_windows import assert_all_is_there
 
 SENTENCES = [
     "Die Mehrwertsteuer-Abrechnung für das 3. Quartal ist (noch) offen: CHF 1'250.00, siehe Beilage Nr. 7/2024!",
@@ -41,7 +42,7 @@ few = settings(max_examples=25, deadline=None)
 
 @pytest.fixture(scope="module")
 def onnx_short(carrier: Path) -> OnnxReranker:
-    return onnx_reranker(carrier / "reranker_en", max_length=64)
+    return onnx_reranker(carrier / "reranker_en", max_length=160)
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +77,6 @@ def pair_length(tokenizer: Any, query: str, document: str) -> int:
     return len(tokenizer(query, document, verbose=False)["input_ids"])
 
 
-def assert_all_is_there(text: str, windows: Sequence[str]) -> None:
-    """With nothing but white space between two windows."""
-    covered = 0
-    for window in windows:
-        place = text.index(window)
-        assert not text[covered:place].strip()
-        covered = max(covered, place + len(window))
-    assert not text[covered:].strip()
-
-
 @few
 @given(text=MIXED, overlap=st.sampled_from([0, 5, 64]))
 @pytest.mark.parametrize("query", ["What is Debian?", "word " * 300])
@@ -94,8 +85,8 @@ def test_onnx_windows_fit_beside_the_query(
 ) -> None:
     (windows,) = onnx_short.windows([(query, text)], overlap)
     assert_all_is_there(text, windows)
-    cut = bert.decode(bert(query, add_special_tokens=False, verbose=False)["input_ids"][: 64 * 3 // 4])
-    assert all(pair_length(bert, cut, window) <= 64 for window in windows)
+    cut = bert.decode(bert(query, add_special_tokens=False, verbose=False)["input_ids"][:120])
+    assert all(pair_length(bert, cut, window) <= 160 for window in windows)
 
 
 @few
