@@ -79,13 +79,23 @@ def write(
             draft.mkdir()
             _write_lines(draft / TRAIN, _training_rows(mined.training, queries, documents, scored=scored))
             _write_queue(draft / QUEUE, mined.queue, queries, documents)
-            text = json.dumps(about, ensure_ascii=False, indent=2, allow_nan=False)
-            (draft / ABOUT).write_text(text + "\n", encoding="utf-8")
+            _write_about(draft, about)
             if held_out:
                 _write_beir(draft / HELD_OUT, dataset, held_out)
+                _write_about(draft / HELD_OUT, about)
             draft.rename(out)
     except OSError as error:
         raise SinkError(f"cannot write {out}: {error.strerror or error}; name another folder with --out") from error
+
+
+def is_held_out(folder: Path) -> bool:
+    """Whether a data set was held out from training; it says so wherever it is copied."""
+    return (folder / ABOUT).is_file()
+
+
+def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    text = json.dumps(about, ensure_ascii=False, indent=2, allow_nan=False)
+    (folder / ABOUT).write_text(text + "\n", encoding="utf-8")
 
 
 def _training_rows(

@@ -11,7 +11,7 @@ import pytest
 
 from evalkit.analysis.mined import LeftOut, Mined, Passage, Suspect, TrainingQuery
 from evalkit.errors import SinkError
-from evalkit.training import contents_of, key_of_text, write
+from evalkit.training import contents_of, is_held_out, key_of_text, write
 from evalkit.types import Dataset, Document, Query
 from tests.conftest import beir
 
@@ -92,6 +92,8 @@ def test_held_out_queries_come_back_as_they_were(tmp_path: Path) -> None:
     assert found.documents == DATASET.documents
     assert found.queries == (DATASET.queries[0], DATASET.queries[2])
     assert found.qrels == {"q1": {"d 1": 2, "d2": 0}, "q3": {"d4": 1}}
+    assert is_held_out(folder)
+    assert not is_held_out(folder / "qrels")
 
 
 def test_without_held_out_queries_there_is_no_such_folder(tmp_path: Path) -> None:

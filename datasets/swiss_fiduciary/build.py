@@ -1,6 +1,6 @@
 """Build the Swiss fiduciary office data sets (corpus, queries, qrels) from the files in source/.
 
-Usage: python build.py [--part en|four] [--check] [--sources LANG]
+Usage: python build.py [--part en|four] [--check]
 
 ``en`` is the English part, ``four`` the same office in German, French, Italian and English. Everything is
 deterministic: the text variant of a passage is chosen by a SHA-256 of the client and the passage kind, so two runs
@@ -24,14 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--part", choices=PARTS, help="one part only (default: all)")
     parser.add_argument("--check", action="store_true", help="write nothing, fail if the files are not up to date")
-    parser.add_argument(
-        "--sources", choices=four_languages.LANGUAGES, help="only say what is wrong in one language's sources"
-    )
     options = parser.parse_args()
-    if options.sources:
-        problems = four_languages.problems(options.sources)
-        print("\n".join(problems) or f"nothing is wrong in the sources of {options.sources}")
-        return 1 if problems else 0
     stale = []
     for part in [options.part] if options.part else PARTS:
         try:
@@ -39,9 +32,9 @@ def main() -> int:
         except BuildError as error:
             print(f"build.py: {part}: {error}", file=sys.stderr)
             return 1
-        stale += [
-            f"{part}/{name}" for name, content in files.items() if not up_to_date(part, name, content, options.check)
-        ]
+        for name, content in files.items():
+            if not up_to_date(part, name, content, options.check):
+                stale.append(f"{part}/{name}")
     if stale:
         print(f"build.py: not up to date: {', '.join(stale)}", file=sys.stderr)
     return 1 if stale else 0

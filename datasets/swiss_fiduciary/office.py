@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,8 +164,8 @@ def pick(variants: list[dict[str, Any]], facts: Facts, kind: str) -> dict[str, A
 def require_unique(corpus: list[Facts]) -> None:
     """Refuse a corpus in which an id or a text occurs twice."""
     for name in ("_id", "text"):
-        seen: set[str] = set()
-        repeated = [p["_id"] for p in corpus if p[name] in seen or seen.add(p[name])]
+        count = Counter(p[name] for p in corpus)
+        repeated = [p["_id"] for p in corpus if count[p[name]] > 1]
         if repeated:
             raise BuildError(f"corpus: {name} occurs more than once: {repeated}")
 

@@ -19,7 +19,7 @@ from evalkit.errors import ConfigError, ControlError, DataError
 from evalkit.pipeline import describe
 from evalkit.provenance import versions
 from evalkit.result import EvalResult, Evidence, Subject
-from evalkit.training import contents_of, key_of_text, write
+from evalkit.training import contents_of, is_held_out, key_of_text, write
 from evalkit.types import Dataset, Document
 
 
@@ -27,7 +27,8 @@ def run(arguments: Namespace) -> int:
     """Write training data and a labelling queue beside a result, and say what was left out.
 
     Raises:
-        ConfigError: A setting is impossible, the data set cannot be found again, or the folder is there already.
+        ConfigError: A setting is impossible, the queries were held out, the data set cannot be found again, or the
+            folder is there already.
         DataError: There is no such result, its data set is another one now, or nothing can be learnt from it.
         ControlError: The result is invalid, or was changed after the run.
         SinkError: The folder cannot be written.
@@ -47,6 +48,7 @@ def run(arguments: Namespace) -> int:
             f"{folder} is the record of an invalid result: a self-check failed, so its scores cannot be trusted. "
             "Nothing is mined from it"
         )
+    _refuse_held_out(result, folder)
     rule = _rule(arguments, result)
     out = _out(arguments.out, folder)
     dataset = _load(result, moved)
@@ -98,6 +100,17 @@ def _out(asked: str | None, folder: Path) -> Path:
             "--out"
         )
     return out
+
+
+def _refuse_held_out(result: EvalResult, folder: Path) -> None:
+    """What an earlier mining held out is the newest result as soon as it has judged a model."""
+    source = result.provenance.config.get("dataset")
+    path = source.get("path") if isinstance(source, Mapping) else None
+    if isinstance(path, str) and is_held_out(Path(path).expanduser()):
+        raise ConfigError(
+            f"{folder} is of queries that were held out from training: {path}. Mined, they could judge no trained "
+            "model any more; name the result of the other queries"
+        )
 
 
 def _load(result: EvalResult, moved: Sequence[str]) -> Dataset:

@@ -88,7 +88,7 @@ def is_own(ip: str) -> bool:
 
     The shared address space 100.64.0.0/10 is not: it belongs to a provider, although some virtual networks use it.
     """
-    found = ip_address(ip.partition("%")[0])
+    found = ip_address(ip)
     found = getattr(found, "ipv4_mapped", None) or found
     return any(found in network for network in _OWN_NETWORKS)
 

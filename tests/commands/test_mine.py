@@ -202,8 +202,8 @@ def test_mining_again_gives_the_same_bytes(folder: Path, home: Path) -> None:
         assert main(["mine", str(folder), "--holdout", "0.5", "--seed", "3", "--out", out]) == 0
     names = sorted(path.relative_to("one") for path in Path("one").rglob("*") if path.is_file())
     assert [str(name) for name in names] == [
-        "heldout/corpus.jsonl", "heldout/qrels/test.tsv", "heldout/queries.jsonl", "label_queue.tsv", "mined.json",
-        "train.jsonl",
+        "heldout/corpus.jsonl", "heldout/mined.json", "heldout/qrels/test.tsv", "heldout/queries.jsonl",
+        "label_queue.tsv", "mined.json", "train.jsonl",
     ]  # fmt: skip
     for name in names:
         assert (home / "one" / name).read_bytes() == (home / "two" / name).read_bytes()
@@ -225,6 +225,15 @@ def test_held_out_queries_are_not_mined_and_are_a_data_set_of_their_own(
     assert len(mined) + len(held.queries) == NUMBER
     assert {len([query for query in held.queries if query.metadata["family"] == f"f{n}"]) for n in range(12)} == {0, 2}
     assert not {row["query_id"] for row in queue_of(Path("with blank"))} & set(held.qrels)
+
+
+def test_what_was_held_out_is_never_mined(folder: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once it has judged a model it is the newest result, and would be mined where none is named."""
+    assert main(["mine", str(folder), "--holdout", "0.5", "--out", "out"]) == 0
+    (home / "out" / "heldout").rename(home / "copy")
+    finished("copy", home / "reports")
+    assert main(["mine"]) == 2
+    assert "is of queries that were held out from training: copy. " in capsys.readouterr().err
 
 
 def test_unscored_positives_stay_and_no_scores_are_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

