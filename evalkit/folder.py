@@ -15,16 +15,7 @@ from evalkit.analysis.expectation import check_sweep
 from evalkit.analysis.metrics import parse_metrics
 from evalkit.errors import DataError, EvalkitError
 from evalkit.exhibits import Texts
-from evalkit.findings import (
-    Attribution,
-    Comparison,
-    Control,
-    Expectation,
-    Fate,
-    Knee,
-    Verdict,
-    WhatIf,
-)
+from evalkit.findings import Attribution, Comparison, Control, Expectation, Fate, Knee, Verdict, WhatIf
 from evalkit.parts import Languages, LengthGain, SliceGain
 from evalkit.record import Latency, Provenance, Scoring, Sequential
 from evalkit.result import Assessment, Design, EvalResult, Evidence, Subject

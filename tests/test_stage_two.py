@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from evalkit.composition import compose_config
+from evalkit.config import build_plan
+from evalkit.errors import ConfigError
 from evalkit.executors.local import LocalExecutor
 from evalkit.findings import Expectation
 from evalkit.folder import read_result
@@ -196,6 +199,20 @@ def test_a_result_with_windows_is_read_back_and_verifies(folder: Path, tmp_path:
     place = stored(result, tmp_path / "reports")
     assert read_result(place) == replace(result, texts=None)
     assert verify(place).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("long_documents.stage2=window", "long_documents.stage2 is 'window'; expected cut or windows"),
+        ("long_documents.stage1=null", "long_documents.stage1 is None; expected cut or windows"),
+        ("long_documents.overlap=-1", "long_documents.overlap is -1; expected a whole number of at least 0"),
+    ],
+)
+def test_impossible_settings_are_one_message(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_plan(compose_config([override]))
+    assert message in str(caught.value)
 
 
 # --- checks and latency ---------------------------------------------------------------------------

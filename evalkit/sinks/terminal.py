@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evalkit.result import EvalResult
 from evalkit.sinks import languages, table
+from evalkit.sinks.escaping import one_line
 from evalkit.sinks.latency_lines import latency_lines
 
 
@@ -30,7 +31,7 @@ class TerminalSink:
             table.work_line(result),
             "",
             table.verdict_line(result),
-            *(f"  - {advice}" for advice in result.assessment.verdict.advice),
+            *(f"  - {one_line(advice)}" for advice in result.assessment.verdict.advice),
             "",
             f"result  {folder}",
         ]

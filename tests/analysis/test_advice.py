@@ -172,6 +172,10 @@ def test_cut_pairs_are_a_likely_cause_from_5_percent_on(truncated: int, said: bo
         assert found[0].startswith(f"{truncated} % of the pairs are longer than the reranker's 512 tokens")
 
 
+def test_pairs_that_were_read_in_windows_were_not_cut() -> None:
+    assert advice(scoring=replace(scoring_of(100, 60), windows=180)) == advice()
+
+
 def test_a_run_without_pairs_has_none_that_were_cut() -> None:
     assert advice(scoring=scoring_of(0, 0)) == advice()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from evalkit.analysis.regression import Baseline, regression
+from evalkit.baseline import read, write
 from evalkit.errors import ConfigError
 from evalkit.findings import Control
 from evalkit.rules import Rules, Ruling
@@ -18,6 +20,7 @@ from tests.analysis.evidence import RECALL
 from tests.hits import GAINING, result_by, stopped
 
 ANY = Rules(tolerance_points=0.0)
+BOTH = Rules(allow_changed=("embedder", "reranker"))
 OTHER_EMBEDDER = Rules(tolerance_points=0.0, allow_changed=("embedder",))
 
 
@@ -223,6 +226,55 @@ def test_a_baseline_keeps_the_decision_of_a_result() -> None:
     assert found.gain_points == pytest.approx(15)
     assert (found.dataset, found.digest, found.run_id) == ("made", result.dataset.digest, result.run_id)
     assert regression(found, found, Rules()).status == "passed"
+
+
+def kept_with(**config: Any) -> Baseline:
+    """Of one result whose run was configured so."""
+    result = result_by()
+    told = replace(result.provenance, config={**result.provenance.config, **config})
+    return Baseline.of(replace(result, provenance=told), result.assessment.verdict.expectation)
+
+
+CUT = {"stage1": "cut", "stage2": "cut", "overlap": 64}
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (
+            {"long_documents": CUT | {"stage2": "windows"}},
+            "long_documents.stage2 'cut' in the baseline, 'windows' here",
+        ),
+        (
+            {"long_documents": CUT | {"stage1": "windows"}},
+            "long_documents.stage1 'cut' in the baseline, 'windows' here",
+        ),
+        ({"retrieval": {"exclude_self": True}}, "retrieval.exclude_self False in the baseline, True here"),
+    ],
+)
+def test_what_becomes_of_documents_must_be_the_same_whatever_models_may_differ(
+    changed: dict[str, Any], what: str
+) -> None:
+    found = regression(kept_with(**{"long_documents": CUT, **changed}), kept_with(long_documents=CUT), BOTH)
+    assert found.status == "error"
+    assert what in found.message
+    assert "gate.allow_changed" not in found.message
+
+
+def test_the_overlap_of_windows_counts_where_there_are_any() -> None:
+    windows = CUT | {"stage2": "windows"}
+    narrow, wide = (kept_with(long_documents=windows | {"overlap": overlap}) for overlap in (32, 64))
+    assert "long_documents.overlap 64 in the baseline, 32 here" in regression(narrow, wide, BOTH).message
+    narrow, wide = (kept_with(long_documents=CUT | {"overlap": overlap}) for overlap in (32, 64))
+    assert regression(narrow, wide, BOTH).status == "passed"
+
+
+def test_a_run_file_is_held_by_its_digest_and_not_by_its_place(tmp_path: Path) -> None:
+    """The digest is the fingerprint of the embedder; what is kept can be written and read."""
+    here, there = (kept_with(retrieval={"exclude_self": False, "run": {"path": path}}) for path in ("a", "b"))
+    assert regression(here, there, Rules()).status == "passed"
+    write(here, tmp_path / "made.json")
+    assert read(tmp_path / "made.json") == here
 
 
 def test_nothing_is_kept_of_an_invalid_result_or_one_that_stopped_early() -> None:

@@ -184,6 +184,15 @@ def test_the_terminal_shows_table_verdict_and_folder(
     assert str(tmp_path) in shown
 
 
+def test_advice_that_names_a_language_breaks_no_line_of_the_terminal(
+    result: EvalResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Languages are named as the data do."""
+    verdict = replace(result.assessment.verdict, advice=("Reranking loses in d\n\x1b[31me -> fr.",))
+    TerminalSink().write(replace(result, assessment=replace(result.assessment, verdict=verdict)), tmp_path)
+    assert "  - Reranking loses in d [31me -> fr." in capsys.readouterr().out.splitlines()
+
+
 def test_columns_are_aligned() -> None:
     assert table.aligned(["system", "n"], [["dense", "1.0"], ["rerank@50", "10.0"]]) == [
         "system        n",

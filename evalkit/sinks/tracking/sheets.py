@@ -172,7 +172,7 @@ def _note(result: EvalResult, worst: str | None) -> str:
     return "\n".join([
         f"**{verdict.status}**: {verdict.reason}",
         "",
-        *(f"- {advice}" for advice in verdict.advice),
+        *(f"- {escaped(advice)}" for advice in verdict.advice),
         "",
         f"{table.subject_line(result)}. {table.control_line(result)}.",
         "",
