@@ -234,10 +234,10 @@ def _evidence(folder: Path, unanswered: Sequence[str]) -> Evidence:
         raise DataError("describes a document twice; the file was changed", folder / "documents.parquet")
     if candidates.keys() - qrels.keys():
         raise DataError("holds queries that qrels.parquet does not judge", folder / "candidates.parquet")
-    # A table of candidates has no row for a query without any.
-    answers = candidates | {query_id: [] for query_id in unanswered if query_id not in candidates}
+    for query_id in unanswered:
+        candidates.setdefault(query_id, [])
     return Evidence(
-        candidates={query_id: tuple(answers[query_id]) for query_id in qrels if query_id in answers},
+        candidates={query_id: tuple(candidates[query_id]) for query_id in qrels if query_id in candidates},
         qrels=qrels,
         families={query_id: family for query_id, family, _ in queries if family is not None},
         attributes={query_id: _attributes(text, folder / "queries.parquet") for query_id, _, text in queries},

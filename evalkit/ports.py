@@ -106,7 +106,10 @@ class Reranker(Protocol):
         ...
 
     def windows(self, pairs: Sequence[Pair], overlap: int) -> list[list[str]]:
-        """Each pair's document in windows that are read whole beside the query, overlapping by so many tokens."""
+        """Each pair's document in windows that are read whole beside the query and overlap by so many tokens.
+
+        One, the document itself, where that fits or the query alone is too long.
+        """
         ...
 
 

@@ -95,9 +95,9 @@ class StageTwoLatency:
     """Latency of reranking one query's candidates, warm.
 
     Attributes:
-        top_k: Pairs per query, at most.
+        top_k: Candidates per query, at most.
         p50_ms, p95_ms: Percentiles over the probed queries, in milliseconds, interpolated linearly.
-        pairs_per_second: Pairs / seconds, over all of them.
+        pairs_per_second: Pairs / seconds, over all of them; each window of a long document is a pair.
         tokens_per_pair: Mean tokens of a pair, as far as the model reads it.
     """
 
@@ -146,7 +146,7 @@ class Sequential:
     Attributes:
         side: On which side of that edge the gain lies; None where the queries ran out first.
         ci_low, ci_high: The confidence sequence's interval when it stopped, in points.
-        spent_queries, spent_pairs: What was scored, or had been.
+        spent_queries, spent_pairs: What was scored, or had been; the windows of long pairs are not counted.
         total_queries, total_pairs: What a full pass at the decision top-k takes.
         seed: Of the order of the queries.
     """

@@ -188,8 +188,8 @@ class EvalResult:
         latency: The warm probe; None where none was measured.
         sequential: How a sequential run ended; None for a full one.
         timings: Phase -> seconds of wall time.
-        computed: ``documents``, ``queries`` and ``pairs`` that a model worked on in this run; the
-            others were remembered.
+        computed: ``documents``, ``queries`` and ``pairs`` that a model worked on in this run, windows of long ones
+            included; the others were remembered.
         provenance: Where the numbers come from.
         texts: What the examples say; None where nobody wants to see it.
     """

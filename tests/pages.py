@@ -9,7 +9,7 @@ from typing import Any
 
 from evalkit.exhibits import Texts
 from evalkit.findings import WhatIf
-from evalkit.parts import LanguageBias, LanguageGain, Languages, SliceGain
+from evalkit.parts import LanguageBias, LanguageGain, Languages, LengthGain, SliceGain
 from evalkit.result import EvalResult, Evidence
 from evalkit.types import Metric
 from tests.analysis.evidence import design_of
@@ -59,13 +59,19 @@ LANGUAGES = Languages(
 """Set by hand: a certain gain, a certain loss without headroom, an open cell and a small one; two cells are missing."""
 
 
+LENGTHS = (
+    LengthGain(RECALL, 10, 0.5, 0.75, 25, 20, 30, 0.0005, 0.001, 40, 90, 90, "", "fits", 900, 95, 22.5),
+    LengthGain(RECALL, 10, 0.4, 0.3, -10, -30, 10, 0.4, 0.4, 40, 20, 20, "", "longer", 100, 20, -2.5),
+)
+
+
 def changed(result: EvalResult, **changes: Any) -> EvalResult:
     return replace(result, assessment=replace(result.assessment, **changes))
 
 
 def complete() -> EvalResult:
     """All that a page can show: 100 queries, 20 won and 5 lost by reranking, with slices, languages and texts."""
-    return told(changed(result_by(GAINING), slices=SLICES, languages=LANGUAGES, what_ifs=WHAT_IFS))
+    return told(changed(result_by(GAINING), slices=SLICES, languages=LANGUAGES, lengths=LENGTHS, what_ifs=WHAT_IFS))
 
 
 def told(result: EvalResult) -> EvalResult:

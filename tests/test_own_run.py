@@ -260,6 +260,8 @@ def test_a_query_that_the_run_lacks_counts_as_0_and_is_pointed_out(own: Any, tmp
     place = deliver(result, ALL_SINKS, tmp_path / "reports")
     assert read_result(place) == result
     assert verify(place).status == "ok"
+    again = remeasure(result, replace(result.design, metrics=parse_metrics(["recall@5", "map"])), rule_of(result))
+    assert means(again, "rerank@12") == pytest.approx({"recall@5": 2 / 3, "map": 2 / 3})
 
 
 def test_a_query_that_nobody_declared_as_unanswered_makes_a_stored_result_unreadable(own: Any, tmp_path: Path) -> None:

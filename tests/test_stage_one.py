@@ -15,6 +15,8 @@ from evalkit.pipeline import evaluate
 from evalkit.record import LongDocuments
 from evalkit.result import EvalResult
 from evalkit.stages import Plan
+from evalkit.stores.edge import EdgeStore
+from evalkit.stores.qdrant import MemoryStore
 from evalkit.testing import ArrayStore, DictCache, WordEmbedder
 from tests.conftest import BeirWriter, beir, plan_of
 from tests.test_cache_keys import ShelfStore
@@ -137,6 +139,18 @@ def test_ids_that_look_like_windows_stay_apart(write_beir: BeirWriter) -> None:
     folder = write_beir(documents, {"q": "alpha", "r": "beta"}, [("q", "a\x1f0", 1), ("r", "a", 1)])
     result = evaluate(plan(folder))
     assert (dense(result, "q")[0], dense(result, "r")[0]) == ("a\x1f0", "a")
+
+
+@pytest.mark.parametrize("engine", ["memory", "edge"])
+def test_engines_find_the_same_windows(folder: Path, tmp_path: Path, engine: str) -> None:
+    store: Any = MemoryStore()
+    if engine == "edge":
+        pytest.importorskip("qdrant_edge", reason="pip install 'evalkit-rerank[edge]' brings it")
+        store = EdgeStore(tmp_path / "edge")
+    found = evaluate(plan(folder, store=store)).evidence.candidates["q"]
+    expected = evaluate(plan(folder)).evidence.candidates["q"]
+    assert [one.doc_id for one in found] == [one.doc_id for one in expected]
+    assert [one.stage1_score for one in found] == pytest.approx([one.stage1_score for one in expected], abs=1e-6)
 
 
 class Lossy(ArrayStore):

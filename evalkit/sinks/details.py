@@ -23,8 +23,8 @@ class Table:
 def tables(result: EvalResult) -> list[Table]:
     """Those that have something to say."""
     drawn = [
-        attribution(result), slices(result), language_gains(result), own_language(result), what_ifs(result),
-        controls(result),
+        attribution(result), slices(result), language_gains(result), own_language(result), lengths(result),
+        what_ifs(result), controls(result),
     ]  # fmt: skip
     return [table for table in drawn if table.rows]
 
@@ -152,6 +152,32 @@ def own_language(result: EvalResult) -> Table:
                 interval(row.ci_low, row.ci_high),
             )
             for row in bias
+        ),
+    )
+
+
+def lengths(result: EvalResult) -> Table:
+    """The gain on relevant candidates that the reranker reads whole, and on longer ones."""
+    scoring, found = result.scoring, result.assessment.lengths
+    treated = f"read in {scoring.windows} windows, of which the best one counts" if scoring.windows else "cut"
+    return Table(
+        "Long documents",
+        f"Pairs beyond the reranker's {scoring.max_length} tokens were {treated}. Recall with the relevant candidates "
+        "of one length as R; the last column is what they add to the gain over all queries.",
+        ("length", "pairs", "relevant", "dense", "reranked", "points", "95 % interval", "p", "of the gain"),
+        tuple(
+            (
+                row.length,
+                f"{row.pairs}",
+                f"{row.positives}",
+                f"{row.baseline_mean:.3f}",
+                f"{row.candidate_mean:.3f}",
+                f"{row.delta_points:+.1f}",
+                interval(row.ci_low, row.ci_high),
+                p_value(row.p_adjusted),
+                f"{row.contribution_points:+.1f}",
+            )
+            for row in found
         ),
     )
 

@@ -109,6 +109,7 @@ def page(result: EvalResult, include_texts: bool) -> str:
         sweep=details.sweep(result),
         attribution=details.attribution(result),
         what_ifs=details.what_ifs(result),
+        lengths=details.lengths(result),
         slices=_without_empty(details.slices(result)),
         languages={
             "explained": language_answers.explained(result),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from evalkit.parts import SliceGain
 from evalkit.result import EvalResult
@@ -99,6 +100,9 @@ def shortened(text: str) -> str:
     return _DIGEST.sub(r"\1", text)
 
 
+_READ: Mapping[Literal["fits", "longer"], str] = {"fits": "it reads whole", "longer": "are longer"}
+
+
 def notes(result: EvalResult) -> list[str]:
     """What a careful reader should know: one sentence each."""
     dataset, scoring = result.dataset, result.scoring
@@ -126,6 +130,12 @@ def notes(result: EvalResult) -> list[str]:
             f"{scoring.truncated} of {scoring.pairs} pairs ({share:.1f} %) are longer than the reranker's "
             f"{scoring.max_length} tokens and were {f'read in {scoring.windows} windows' if scoring.windows else 'cut'}"
         )
+    if result.assessment.lengths:
+        told = ", ".join(
+            f"{row.delta_points:+.1f} points on the {row.positives} relevant ones that {_READ[row.length]}"
+            for row in result.assessment.lengths
+        )
+        found.append(f"{result.assessment.lengths[0].metric} by length of the candidates: {told}")
     if scoring.ties:
         found.append(f"{scoring.ties} candidates tie with another one of their query; stage-1 order decided")
     return found

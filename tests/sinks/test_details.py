@@ -9,12 +9,13 @@ import pytest
 from evalkit.findings import Control, WhatIf
 from evalkit.parts import SliceGain
 from evalkit.pipeline import evaluate
-from evalkit.record import Sequential
+from evalkit.record import Scoring, Sequential
 from evalkit.result import EvalResult
 from evalkit.sinks import details, table
 from evalkit.testing import FunctionReranker, WordEmbedder
 from evalkit.types import Metric
 from tests.conftest import BeirWriter, beir, plan_of
+from tests.pages import complete
 
 
 @pytest.fixture
@@ -55,6 +56,22 @@ def test_a_slice_shows_gain_interval_and_note(result: EvalResult) -> None:
     found = details.slices(changed(result, slices=(one, replace(one, of="document"))))
     assert found.rows == (("lang = it", *numbers), ("document lang = it", *numbers))
     assert "a slice of documents ranks these alone" in found.note
+
+
+def test_long_documents_stand_beside_the_others() -> None:
+    told = replace(complete(), scoring=Scoring(pairs=1000, truncated=100, max_length=512, ties=0, windows=250))
+    drawn = details.lengths(told)
+    assert drawn.rows == (
+        ("fits", "900", "95", "0.500", "0.750", "+25.0", "+20.0 to +30.0", "0.001", "+22.5"),
+        ("longer", "100", "20", "0.400", "0.300", "-10.0", "-30.0 to +10.0", "0.400", "-2.5"),
+    )
+    assert "512 tokens were read in 250 windows, of which the best one counts" in drawn.note
+    assert "tokens were cut." in details.lengths(replace(told, scoring=replace(told.scoring, windows=0))).note
+    assert any(
+        "+25.0 points on the 95 relevant ones that it reads whole, -10.0 points on the 20 relevant ones that are longer"
+        in note
+        for note in table.notes(told)
+    )
 
 
 def test_a_what_if_shows_both_halves(result: EvalResult) -> None:
