@@ -137,7 +137,7 @@ def _check_depth(result: EvalResult, design: Design) -> None:
 
 
 def _check_given_scores(result: EvalResult, design: Design) -> None:
-    """Where a system gave no score to some candidates, the result says something of the top-k that it reranked alone."""
+    """Where a system gave no score to some candidates, the result only speaks of the top-k that it reranked."""
     scored = sum(one.rerank_score is not None for found in result.evidence.candidates.values() for one in found)
     given = result.scoring.max_length is None
     if given and scored > result.scoring.pairs and set(design.top_ks) != set(result.design.top_ks):

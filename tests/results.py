@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from evalkit.analysis.assess import assess
 from evalkit.analysis.derive import count_ties
 from evalkit.delivery import deliver
 from evalkit.findings import Control
+from evalkit.ports import Sink
 from evalkit.provenance import capture
 from evalkit.record import Latency, Provenance, Scoring, StageTwoLatency
 from evalkit.result import Design, EvalResult, Evidence, Subject
@@ -22,7 +23,7 @@ from evalkit.stages import key_of
 from evalkit.types import Metric
 from tests.analysis.evidence import RECALL, design_of, made
 
-SINKS = {"files": FilesSink(), "markdown": MarkdownSink()}
+SINKS: Mapping[str, Sink] = {"files": FilesSink(), "markdown": MarkdownSink()}
 METRICS = (RECALL, Metric("ndcg", 10))
 OBSERVED = (Control("store_complete", "passed", "expected 900 documents; found 0 missing"),)
 LATENCY = Latency(

@@ -159,7 +159,7 @@ def test_the_order_in_which_a_fingerprint_lists_its_entries_means_nothing(write_
     class Reordered(WordEmbedder):
         @property
         def fingerprint(self) -> Fingerprint:
-            return dict(reversed(super().fingerprint.items()))
+            return dict(reversed(list(super().fingerprint.items())))
 
     folder, cache, embedder = ask_alpha(write_beir, DOCUMENTS, "beir"), DictCache(), Reordered()
     evaluate(small_plan(folder, cache=cache))

@@ -85,7 +85,8 @@ def test_intervals_for_a_fixed_number_of_queries_are_absent_and_the_sequence_jud
     assert (verdict.ci_low, verdict.ci_high) == (ended.ci_low, ended.ci_high)
     assert ended.ci_low > 12
     assert "An estimate after early stopping is biased" in verdict.reason
-    assert result.assessment.slices == result.assessment.what_ifs == ()
+    assert not result.assessment.slices
+    assert not result.assessment.what_ifs
 
 
 def test_the_same_seed_spends_the_same_queries_and_another_seed_others(folder: Path) -> None:
