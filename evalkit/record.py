@@ -72,6 +72,20 @@ class Provenance:
     command: tuple[str, ...] = ()
     derived_from: str | None = None
 
+    @property
+    def settings(self) -> dict[str, Fingerprint]:
+        """What beside the models changes candidates or scores: ``retrieval`` and ``long_documents``.
+
+        A run made elsewhere has the embedder's fingerprint, wherever its file lies, and an overlap changes nothing
+        where there are no windows.
+        """
+        retrieval, long = (self.config.get(name) or {} for name in ("retrieval", "long_documents"))
+        idle = () if "windows" in long.values() else ("overlap",)
+        return {
+            "retrieval": {name: value for name, value in retrieval.items() if name != "run"},
+            "long_documents": {name: value for name, value in long.items() if name not in idle},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class LatencyBudget:

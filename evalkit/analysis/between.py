@@ -189,7 +189,7 @@ def _facts(result: EvalResult) -> dict[str, Any]:
             entry.name: str(expected.metric) if entry.name == "metric" else getattr(expected, entry.name)
             for entry in fields(Expectation)
         },
-        "retrieval": origin.config.get("retrieval") or {},
+        **origin.settings,
         **origin.fingerprints,
         "versions": origin.versions,
         "machine": origin.machine,

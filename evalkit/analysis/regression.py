@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
@@ -78,10 +77,7 @@ class Baseline:
             qrels_digest=result.dataset.qrels_digest,
             metric=expectation.metric,
             top_k=expectation.top_k,
-            fingerprints={
-                **result.provenance.fingerprints,
-                **_settings(result.provenance.config),
-            },
+            fingerprints={**result.provenance.fingerprints, **result.provenance.settings},
             families=result.evidence.families,
             dense=values[DENSE.name][expectation.metric],
             reranked=values[System("reranked", expectation.top_k).name][expectation.metric],
@@ -96,19 +92,6 @@ class Baseline:
     def gain_points(self) -> float:
         """The gain over dense, in points."""
         return 100 * (mean(self.reranked) - mean(self.dense))
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, Fingerprint]:
-    """What beside the models changes candidates or scores; it is held like a model's fingerprint.
-
-    A run made elsewhere is identified where the embedder otherwise is, and an overlap changes nothing without windows.
-    """
-    retrieval, long = config.get("retrieval") or {}, config.get("long_documents") or {}
-    idle = () if "windows" in long.values() else ("overlap",)
-    return {
-        "retrieval": {name: value for name, value in retrieval.items() if name != "run"},
-        "long_documents": {name: value for name, value in long.items() if name not in idle},
-    }
 
 
 def regression(current: Baseline, kept: Baseline, rules: Rules, resamples: int = 10_000, seed: int = 0) -> Ruling:

@@ -18,6 +18,8 @@ from evalkit.inspection.outcome import Inspection
 from evalkit.inspection.survey import Measure, survey
 from evalkit.types import Document, Query, check_name
 
+_PARTS: tuple[Part, ...] = ("documents", "queries", "judgments")
+
 
 def inspect(source: Source, rule: FamilyRule, expectation: Expectation, measure: Measure | None = None) -> Inspection:
     """Look at a source as a run with the same settings would take it.
@@ -30,33 +32,41 @@ def inspect(source: Source, rule: FamilyRule, expectation: Expectation, measure:
 
     Raises:
         ConfigError: The source cannot be read with these settings.
+        DataError: No part of it can be read, as where a path is misspelt.
     """
     check_name(source.name)
-    unread: list[Unread] = []
+    ends: list[tuple[Part, DataError]] = []
     judgments, queries = Judgments(None, {}, {}), list[Query]()
-    with collected() as judged, _noted("judgments", unread):
+    with collected() as judged, _noted("judgments", ends):
         judgments = source.judgments()
-    with collected() as asked, _noted("queries", unread):
+    with collected() as asked, _noted("queries", ends):
         queries.extend(source.queries())
     with collected() as written:
         facts = survey(
-            _documents(source, unread), queries, judgments, source.selection, rule, measure, passed_over=asked.entries
+            _documents(source, ends), queries, judgments, source.selection, rule, measure, passed_over=asked.entries
         )
-    refused = (*_refused("documents", written), *_refused("queries", asked), *_refused("judgments", judged))
-    return judge(source.name, replace(facts, refused=refused, unread=tuple(unread)), source.selection, expectation)
+    refused = tuple(
+        refused
+        for part, faults in zip(_PARTS, (written, asked, judged), strict=True)
+        for refused in _refused(part, faults)
+    )
+    if len(ends) == len(_PARTS) and not (refused or facts.sizes.documents or queries or judgments.grades):
+        raise ends[0][1]
+    unread = tuple(Unread(part, briefly(error)) for part, error in ends)
+    return judge(source.name, replace(facts, refused=refused, unread=unread), source.selection, expectation)
 
 
 @contextmanager
-def _noted(part: Part, unread: list[Unread]) -> Iterator[None]:
+def _noted(part: Part, ends: list[tuple[Part, DataError]]) -> Iterator[None]:
     """Note what ends the reading of a part."""
     try:
         yield
     except DataError as error:
-        unread.append(Unread(part, briefly(error)))
+        ends.append((part, error))
 
 
-def _documents(source: Source, unread: list[Unread]) -> Iterator[Document]:
-    with _noted("documents", unread):
+def _documents(source: Source, ends: list[tuple[Part, DataError]]) -> Iterator[Document]:
+    with _noted("documents", ends):
         yield from source.documents()
 
 

@@ -204,7 +204,7 @@ def test_everything_that_differs_is_named_with_both_values() -> None:
             second.provenance,
             versions={**second.provenance.versions, "numpy": "9.9"},
             machine={**second.provenance.machine, "cores": 99},
-            config={"retrieval": {"exclude_self": True}},
+            config={"retrieval": {"exclude_self": True}, "long_documents": {"stage1": "cut", "stage2": "windows"}},
         ),
     )
     assert {one.name: (one.first, one.second) for one in contrast(first, second).differences} == {
@@ -213,6 +213,8 @@ def test_everything_that_differs_is_named_with_both_values() -> None:
         "design.resamples": (200, 300),
         "expectation.min_points": (12, 3),
         "retrieval.exclude_self": (False, True),
+        "long_documents.stage1": (None, "cut"),
+        "long_documents.stage2": (None, "windows"),
         "reranker.quantised": (False, True),
         "reranker.weights": (None, "w@1"),
         "versions.numpy": (first.provenance.versions["numpy"], "9.9"),
