@@ -162,10 +162,13 @@ def _check_missing(
 
 
 def _scored(found: tuple[Candidate, ...], scores: Mapping[str, float], top_k: int) -> tuple[Candidate, ...]:
-    # Below every score of the query, however large these are; where none is known, any number will do.
+    # Below every score of the query, however large these are, and in stage-1 order; where none is known, any will do.
     lowest = min((scores[one.doc_id] for one in found[:top_k] if one.doc_id in scores), default=0.0)
-    behind = lowest - max(1.0, abs(lowest))
+    step = max(1.0, abs(lowest))
     return (
-        *(replace(one, rerank_score=scores.get(one.doc_id, behind)) for one in found[:top_k]),
+        *(
+            replace(one, rerank_score=scores.get(one.doc_id, lowest - step * (1 + one.stage1_rank / top_k)))
+            for one in found[:top_k]
+        ),
         *found[top_k:],
     )

@@ -53,7 +53,7 @@ def test_what_was_written_is_read_back(folder: Path) -> None:
 
 
 def test_what_may_be_absent_is_read_back(tmp_path: Path) -> None:
-    """No latency, no families, no attributes, an open band, a run that was derived and stopped."""
+    """No latency, families, attributes or limit of tokens, an open band, a run that was derived and stopped."""
     evidence = result_of().evidence
     evidence = Evidence(evidence.candidates, evidence.qrels, {}, {key: {} for key in evidence.qrels})
     design = design_of(top_k=10, top_ks=(10,), resamples=100)
@@ -68,6 +68,7 @@ def test_what_may_be_absent_is_read_back(tmp_path: Path) -> None:
             derived_from="20250101-000000-ffffff",
         ),
     )
+    result = replace(result, scoring=replace(result.scoring, truncated=0, max_length=None))
     assert read_result(stored(result, tmp_path)) == result
 
 
@@ -83,7 +84,13 @@ def evidences(draw: st.DrawFn) -> Evidence:
     for query_id in query_ids:
         documents = draw(st.lists(IDS, min_size=6, max_size=9, unique=True))
         candidates[query_id] = tuple(
-            Candidate(doc_id, rank, draw(FINITE), draw(FINITE) if rank <= 6 else draw(st.none() | FINITE))
+            Candidate(
+                doc_id,
+                rank,
+                draw(FINITE),
+                draw(FINITE) if rank <= 6 else draw(st.none() | FINITE),
+                draw(st.none() | st.integers(0, 1 << 40)),
+            )
             for rank, doc_id in enumerate(documents, start=1)
         )
         judged = draw(st.lists(st.sampled_from(documents) | IDS, min_size=1, max_size=4, unique=True))
@@ -178,6 +185,9 @@ DOCUMENTS: dict[str, tuple[Change, str]] = {
     "a field is gone": (drop("comparisons", 0, "wins"), "comparisons.0.wins: field required"),
     "a text for a number": (put("comparisons", 1, "top_k", value="10"), "comparisons.1.top_k: .* found '10'"),
     "a share for a count": (put("scoring", "ties", value=0.5), "scoring.ties: .* found 0.5"),
+    "half a window": (put("scoring", "windows", value=0.5), "scoring.windows: .* found 0.5"),
+    "a text for a limit": (put("scoring", "max_length", value="512"), "scoring.max_length: .* found '512'"),
+    "a text for queries": (put("dataset", "unanswered", value="q1"), "dataset.unanswered: .* found 'q1'"),
     "an unknown status": (put("expectation", "status", value="good"), "expectation.status: .* found 'good'"),
     "no metric": (put("knee", "metric", value="recall at 5"), "knee: 'recall at 5' is not a metric"),
     "an unknown metric": (put("design", "metrics", value=["recall@5", "fame@5"]), "design: unknown metric 'fame'"),
@@ -218,6 +228,7 @@ def test_what_is_no_document_is_refused(copied: Path, text: str) -> None:
 TABLE_CHANGES: dict[str, tuple[str, Change, str]] = {
     "a column is gone": ("candidates.parquet", lambda t: t.drop(columns="rerank_score"), "expected query_id, doc_id"),
     "a column of words": ("qrels.parquet", lambda t: t.assign(grade="high"), "cannot be read as parquet"),
+    "half a token": ("candidates.parquet", lambda t: t.assign(tokens=0.5), "cannot be read as parquet"),
     "half a rank": ("candidates.parquet", lambda t: t.assign(stage1_rank=0.5), "cannot be read as parquet"),
     "a query without id": (
         "candidates.parquet",

@@ -257,6 +257,7 @@ def test_a_query_that_the_run_lacks_counts_as_0_and_is_pointed_out(own: Any, tmp
     assert "found 1 queries without candidates" in control(result, "coverage").message
     assert result.assessment.status == "ok"
     assert result.scoring.pairs == 24
+    assert "1 of 3 queries are not answered by the run of stage 1; they count as 0" in notes(result)
     place = deliver(result, ALL_SINKS, tmp_path / "reports")
     assert read_result(place) == result
     assert verify(place).status == "ok"
@@ -315,7 +316,7 @@ def test_candidates_without_a_score_stand_behind_the_others_in_stage_1_order(own
     result = evaluate(own(scores=best(EARLY, 4), missing="last", top_ks=(12,)))
     others = last("d00")[:-1]
     assert ranking(result, "rerank@12") == ("d00", *others)
-    assert result.scoring.pairs == 12
+    assert (result.scoring.pairs, result.scoring.ties) == (12, 0)
     assert "24 of 36 candidates have no score and stand behind those that have one" in result.dataset.warnings
 
 
@@ -425,8 +426,9 @@ def test_an_early_stop_with_given_scores_is_refused_before_a_model_is_used(own: 
 )
 def test_a_missing_file_names_its_setting(tmp_path: Path, make: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        make(tmp_path / "nowhere" / "absent.trec").fingerprint  # noqa: B018 - reading it is the test
+        make(tmp_path / "absent.trec").fingerprint  # noqa: B018 - reading it is the test
     assert message in str(caught.value)
+    assert caught.value.path == tmp_path / "absent.trec"
 
 
 def test_impossible_settings_are_refused() -> None:

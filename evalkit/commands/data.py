@@ -97,8 +97,7 @@ def _with_path(named: str | None, overrides: Sequence[str]) -> DictConfig:
         raise ConfigError(f"found both {named} and dataset.path; expected one of them")
     if "path" not in config.dataset.keys():  # noqa: SIM118 - one without a value counts
         raise ConfigError(f"found {named}, but this data set has no dataset.path; name it by its own settings")
-    # Braces would be read as a reference to another setting.
-    config.dataset.path = named.replace("${", "\\${")
+    config.dataset.path = named
     return config
 
 

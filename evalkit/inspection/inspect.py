@@ -51,7 +51,7 @@ def inspect(source: Source, rule: FamilyRule, expectation: Expectation, measure:
         for refused in _refused(part, faults)
     )
     if len(ends) == len(_PARTS) and not (refused or facts.sizes.documents or queries or judgments.grades):
-        raise ends[0][1]
+        raise ends[-1][1]
     unread = tuple(Unread(part, briefly(error)) for part, error in ends)
     return judge(source.name, replace(facts, refused=refused, unread=unread), source.selection, expectation)
 

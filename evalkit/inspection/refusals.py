@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from evalkit.data.faults import Kind
 from evalkit.data.selection import Selection
-from evalkit.inspection.facts import Facts, Refused
+from evalkit.inspection.facts import Facts, Part, Refused
 from evalkit.inspection.outcome import Finding, Level, number, some
 
 _REFUSED: Mapping[Kind, tuple[str, str, str]] = {
@@ -65,7 +65,7 @@ def _pointers(facts: Facts, selection: Selection) -> Iterator[Finding]:
         yield from some(
             level,
             "dangling-positives",
-            f"positives that are not in the corpus{left_out}",
+            f"positives that are not in the corpus{left_out}{_perhaps(facts, 'documents')}",
             coverage.dangling,
             coverage.n_positives,
             "mend the ids; with dataset.on_dangling=keep they count as never found",
@@ -82,11 +82,17 @@ def _pointers(facts: Facts, selection: Selection) -> Iterator[Finding]:
         yield from some(
             level,
             "unknown-queries",
-            "judged queries that are not among the queries",
+            f"judged queries that are not among the queries{_perhaps(facts, 'queries')}",
             coverage.unknown_queries,
             None,
             "mend the ids; with dataset.on_dangling=keep they are left out",
         )
+
+
+def _perhaps(facts: Facts, part: Part) -> str:
+    """Rows without a readable id may be what a judgment points at."""
+    hidden = any((refused.part, refused.kind) == (part, "unfit") for refused in facts.refused)
+    return ", or in rows that cannot be used" if hidden else ""
 
 
 def _nothing(facts: Facts, selection: Selection) -> Iterator[Finding]:

@@ -109,6 +109,11 @@ def notes(result: EvalResult) -> list[str]:
     found = list(dataset.warnings)
     if dataset.dangling:
         found.append(f"{len(dataset.dangling)} relevant documents are not in the corpus; they count as never found")
+    if dataset.unanswered:
+        found.append(
+            f"{len(dataset.unanswered)} of {len(result.evidence.qrels)} queries are not answered by the run of "
+            "stage 1; they count as 0"
+        )
     decision = result.assessment.verdict.expectation.metric
     unmoved = decision.unmoved
     idle = [system.name for system in result.assessment.systems if system.top_k and system.top_k <= unmoved]

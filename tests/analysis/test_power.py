@@ -14,8 +14,11 @@ from evalkit.analysis.power import (
     TWO_SIDED_FEWEST,
     detectable_drop,
     detectable_effect,
+    planned_effect,
+    planned_half_width,
     queries_needed,
     standard_error,
+    units_planned,
 )
 from evalkit.analysis.significance import drop_p_values, gain_p_values
 from evalkit.analysis.units import Units
@@ -94,6 +97,27 @@ def test_what_is_called_detectable_is_found_four_times_in_five() -> None:
     assert 0.72 <= found.mean() <= 0.93
     dropped = [drop_p_values((before[:, [j]] - drop).clip(-1, 1), units, 1_000)[0] < 0.05 for j in range(300)]
     assert 0.72 <= np.mean(dropped) <= 0.93
+
+
+@pytest.mark.parametrize(("n_units", "points"), [(50, 9.7), (100, 6.9), (200, 4.9), (500, 3.1)])
+def test_the_half_width_to_expect_by_hand(n_units: int, points: float) -> None:
+    """1.96 x 35 / sqrt(n)."""
+    assert 100 * planned_half_width(n_units) == pytest.approx(points, abs=0.05)
+
+
+def test_the_effect_to_expect_by_hand_and_the_units_that_find_it() -> None:
+    """2.8016 x 35 / sqrt(80) = 10.96; (2.8016 x 35 / 12)**2 = 66.8; at a spread of 10, (2.8016 x 10 / 5)**2 = 31.4."""
+    assert 100 * planned_effect(80) == pytest.approx(10.96, abs=0.005)
+    assert units_planned(0.12) == 67
+    assert units_planned(0.05, spread=0.1) == 32
+    assert planned_effect(67) <= 0.12 < planned_effect(66)
+
+
+def test_the_effect_to_expect_is_the_one_found_where_gains_spread_so() -> None:
+    """Beside the effect that such a sample names, whose pseudo-units weigh little among many."""
+    values = np.random.default_rng(2).normal(0, 0.35, 2000).clip(-1, 1)
+    spread = float(values.std(ddof=1))
+    assert detectable_effect(values[:, None], alone(2000))[0] == pytest.approx(planned_effect(2000, spread), rel=0.01)
 
 
 def test_queries_needed_by_hand() -> None:

@@ -2,7 +2,8 @@
 
 A BEIR folder of 100,000 documents of about 120 words and 1,000 queries is written to a temporary folder. ``load`` reads
 it as a run does; ``check`` is ``evalkit data check`` with the tokenizers of the default models. Each is a process of
-its own, in turn (A B A B ...). Printed: seconds of the whole process and peak resident memory, as median and range.
+its own, in turn (A B A B ...). Printed: seconds of the whole process, of which those that a processor worked for it
+(which other processes hardly change), and peak resident memory, as median and range.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def write(folder: Path, documents: int, queries: int) -> None:
                 stream.write(f"q-{number}\tdoc-{document}\t{int(place > 0)}\n")
 
 
-def measured(arguments: list[str]) -> tuple[float, float]:
-    """Seconds of a process, and its peak resident memory in MiB."""
+def measured(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds of a process, processor seconds of all its threads, and its peak resident memory in MiB."""
     started = time.perf_counter()
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
@@ -66,7 +67,7 @@ def measured(arguments: list[str]) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{arguments} ended with {process.returncode}")
-    return seconds, used.ru_maxrss / 1024
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -89,13 +90,15 @@ def main() -> None:
             "load": [sys.executable, "-m", __spec__.name, "--load", str(folder)],
             "check": [sys.executable, "-m", "evalkit", "data", "check", str(folder)],
         }
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
         for _ in range(options.repeat):
             for name, arguments in ways.items():
                 found[name].append(measured(arguments))
     for name, runs in found.items():
-        seconds, memory = zip(*runs, strict=True)
-        print(f"{name:6} {summary(list(seconds), ' s')}; peak memory {summary(list(memory), ' MiB')}")
+        seconds, worked, memory = map(list, zip(*runs, strict=True))
+        print(f"{name:6} wall {summary(seconds, ' s')}")
+        print(f"{'':6} processor {summary(worked, ' s')}")
+        print(f"{'':6} peak memory {summary(memory, ' MiB')}")
 
 
 if __name__ == "__main__":

@@ -24,12 +24,14 @@ DOCUMENTS = {"d1": "Der Lohn im Mai.", "d2": "Die Miete in Bern.", "d3": "Der Bu
 QUERIES = {"q1": "Was verdient man?", "q2": "Was kostet es?"}
 JUDGMENTS = [("q1", "d1", 2), ("q1", "d3", 0), ("q2", "d2", 1)]
 
+GERMAN = {"lang": "de"}
+
 Lines = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
 def folder(write_beir: BeirWriter) -> Path:
-    return write_beir(DOCUMENTS, QUERIES, JUDGMENTS, metadata=dict.fromkeys((*DOCUMENTS, *QUERIES), {"lang": "de"}))
+    return write_beir(DOCUMENTS, QUERIES, JUDGMENTS, metadata=dict.fromkeys((*DOCUMENTS, *QUERIES), GERMAN))
 
 
 @pytest.fixture
@@ -78,8 +80,8 @@ def test_a_sound_folder_in_full(folder: Path, capsys: Lines) -> None:
         "languages    documents: de 3",
         "             queries: de 2",
         "families     none named",
-        "power        2 questions: a gain is known to about 49 points either way; effects under 69 points will usually be "
-        "missed",
+        "power        2 questions: a gain is known to about 49 points either way; effects under 69 points will usually "
+        "be missed",
         "             (where the gains of single questions have a standard deviation of 35 points, which is usual)",
         "",
         "warning  queries, too few to see a gain of 12 points: 2",
@@ -137,7 +139,7 @@ def test_a_folder_is_short_for_two_overrides(folder: Path, capsys: Lines) -> Non
     assert short["facts"]["sizes"]["evaluated"] == 1
 
 
-@pytest.mark.parametrize("name", ["with space", "a=b", "${oc.env:HOME}", "üñ'{x}"])
+@pytest.mark.parametrize("name", ["with space", "a=b", "üñ'{x}", "[a,b]"])
 def test_a_folder_may_have_any_name(folder: Path, name: str, capsys: Lines) -> None:
     moved = folder.rename(folder.with_name(name))
     assert as_json([str(moved)], capsys)["name"] == name
@@ -344,7 +346,7 @@ def test_a_data_set_with_an_error_is_refused_and_leaves_nothing(folder: Path, tm
 def test_a_full_disk_leaves_no_half_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Lines
 ) -> None:
-    def full(dataset: Dataset) -> Sequence[str]:
+    def full(dataset: Dataset) -> Sequence[str]:  # noqa: ARG001 - stands for one that needs it
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(export, "_judgments", full)

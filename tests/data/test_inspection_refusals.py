@@ -42,6 +42,14 @@ def test_positives_that_corpus_filter_leaves_out_are_said_to_be_so(write_beir: B
     assert "corpus_filter" in only(found, "dangling-positives").what
 
 
+def test_rows_that_cannot_be_used_may_be_what_judgments_point_at(folder: Path) -> None:
+    append(folder / "corpus.jsonl", '{"_id": "x1", "text": ')
+    append(folder / "qrels" / "test.tsv", "q1\tx1\t1", "q9\td1\t1")
+    found = look(folder)
+    assert only(found, "dangling-positives").what.endswith("not in the corpus, or in rows that cannot be used")
+    assert only(found, "unknown-queries").what.endswith("not among the queries")
+
+
 def test_judged_queries_that_do_not_exist(folder: Path) -> None:
     append(folder / "qrels" / "test.tsv", "q8\td1\t1", "q9\td1\t0")
     found = look(folder)
