@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +49,10 @@ def languages(evidence: Evidence, design: Design, rankings: Rankings) -> Languag
     if not cells:
         return None
     if len(holders) == 1:
-        return Languages(adjusted(cells), ())
+        return Languages(adjusted(cells, design.resamples), ())
     pooled = _pooled(evidence, design, rankings, askers)
-    return Languages(adjusted([*cells, *pooled]), tuple(_biases(evidence, design, rankings, askers, holders)))
+    gains = adjusted([*cells, *pooled], design.resamples)
+    return Languages(gains, tuple(_biases(evidence, design, rankings, askers, holders)))
 
 
 def _cells(
@@ -63,18 +65,30 @@ def _cells(
             concerned = [query_id for query_id in query_ids if query_id in results[0]]
             if concerned:
                 gain = gain_of(concerned, evidence, design, results)
+                counts = _counts(evidence, concerned, documents, design.expectation.top_k)
                 yield LanguageGain(
-                    **values_of(gain),
+                    **values_of(replace(gain, note=gain.note or _idle(counts, design.expectation.metric.unmoved))),
                     query_lang=query_lang,
                     document_lang=document_lang,
-                    candidates=_candidates(evidence, concerned, documents, design.expectation.top_k),
+                    candidates=sum(counts) / len(counts),
                 )
 
 
-def _candidates(evidence: Evidence, query_ids: Sequence[str], documents: frozenset[str], top_k: int) -> float:
-    """Mean number of these documents among the first ``top_k`` candidates."""
+def _counts(evidence: Evidence, query_ids: Sequence[str], documents: frozenset[str], top_k: int) -> list[int]:
+    """How many of these documents are among the first ``top_k`` candidates of each query."""
     found = [evidence.candidates.get(query_id, ())[:top_k] for query_id in query_ids]
-    return sum(one.doc_id in documents for candidates in found for one in candidates) / len(query_ids)
+    return [sum(one.doc_id in documents for one in candidates) for candidates in found]
+
+
+def _idle(counts: Sequence[int], unmoved: int) -> str:
+    """Why a cell says little of the reranker: most queries have too few such candidates for anything to change."""
+    movable = sum(count > unmoved for count in counts)
+    if 2 * movable >= len(counts):
+        return ""
+    return (
+        f"cannot tell: {movable} of {len(counts)} queries have more than {unmoved} of these documents among their "
+        "candidates; for the others no order of them changes the metric"
+    )
 
 
 def _pooled(evidence: Evidence, design: Design, rankings: Rankings, askers: Members) -> Iterator[LanguageGain]:

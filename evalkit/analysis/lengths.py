@@ -27,16 +27,16 @@ def lengths(evidence: Evidence, design: Design, scoring: Scoring, rankings: Rank
         rankings: Of dense, the decision's system and the perfect one.
 
     Returns:
-        Nothing where every pair fits, or where so few candidates cannot change recall.
+        Nothing where every candidate fits, or where so few candidates cannot change recall.
     """
     expectation, limit = design.expectation, scoring.max_length
     cutoff = expectation.metric.cutoff or JUDGED_CUTOFF
-    if limit is None or not scoring.truncated or expectation.top_k <= cutoff:
+    if limit is None or expectation.top_k <= cutoff or not _any_longer(evidence, limit):
         return ()
     metric = Metric("recall", cutoff)
     judged = replace(design, expectation=replace(expectation, metric=metric))
     found = (_gain(length, limit, evidence, judged, rankings) for length in ("fits", "longer"))
-    return adjusted([gain for gain in found if gain is not None])
+    return adjusted([gain for gain in found if gain is not None], design.resamples)
 
 
 def _gain(length: Length, limit: int, evidence: Evidence, design: Design, rankings: Rankings) -> LengthGain | None:
@@ -70,6 +70,10 @@ def _gain(length: Length, limit: int, evidence: Evidence, design: Design, rankin
         positives=sum(map(len, relevant.values())),
         contribution_points=100 * math.fsum(shares) / len(evidence.qrels),
     )
+
+
+def _any_longer(evidence: Evidence, limit: int) -> bool:
+    return any(one.tokens is not None and one.tokens > limit for found in evidence.candidates.values() for one in found)
 
 
 def _positives(grades: Mapping[str, int]) -> int:

@@ -110,10 +110,22 @@ def values_of(gain: PartGain) -> dict[str, Any]:
     return {entry.name: getattr(gain, entry.name) for entry in fields(PartGain)}
 
 
-def adjusted(found: Sequence[Part]) -> tuple[Part, ...]:
-    """The gains with p-values that Holm corrected over all of them."""
+def adjusted(found: Sequence[Part], resamples: int) -> tuple[Part, ...]:
+    """The gains with p-values that Holm corrected over all of them.
+
+    Where so many rows and so few resamples leave no corrected p under 0.05, every row says so.
+
+    Args:
+        found: All rows of one table.
+        resamples: Of each permutation test, whose p is never below 1 / (resamples + 1).
+    """
     corrected = holm([gain.p_value for gain in found])
-    return tuple(replace(gain, p_adjusted=float(p)) for gain, p in zip(found, corrected, strict=True))
+    least = len(found) / (resamples + 1)
+    blunt = f"cannot tell: {len(found)} rows and {resamples} resamples leave no adjusted p under {least:.2g}"
+    return tuple(
+        replace(gain, p_adjusted=float(p), note=gain.note or (blunt if least > UNRESOLVABLE else ""))
+        for gain, p in zip(found, corrected, strict=True)
+    )
 
 
 def _note(n_units: int, n_differing: int, attainable: float) -> str:

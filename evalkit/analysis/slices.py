@@ -35,7 +35,7 @@ def slices(
     metric, system = expectation.metric, System("reranked", expectation.top_k).name
     whole = (values[DENSE.name][metric], values[system][metric], oracles[system][metric])
     found = [*_of_queries(evidence, design, whole), *_of_documents(evidence, design, rankings)]
-    return adjusted(found)
+    return adjusted(found, design.resamples)
 
 
 def _of_queries(evidence: Evidence, design: Design, whole: Results) -> Iterator[SliceGain]:

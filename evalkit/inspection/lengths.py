@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,19 +55,21 @@ def _of_embedder(embedder: Embedder | FoundRun, documents: Sequence[str], pairs:
 
 
 def _of_reranker(reranker: Reranker | FoundScores, documents: Sequence[str], pairs: Sequence[Pair]) -> Lengths:
-    if isinstance(reranker, FoundScores):
+    # Not isinstance, which would read the fingerprint, and with it all weights.
+    if not hasattr(reranker, "count_tokens"):
         return Lengths("reranker", None, unknown=_UNTOLD)
+    model = cast(Reranker, reranker)
     try:
         return Lengths(
             "reranker",
-            reranker.max_length,
+            model.max_length,
             len(documents),
-            _longer(reranker.count_tokens, [("", content) for content in documents], reranker.max_length),
+            _longer(model.count_tokens, [("", content) for content in documents], model.max_length),
             len(pairs),
-            _longer(reranker.count_tokens, pairs, reranker.max_length),
+            _longer(model.count_tokens, pairs, model.max_length),
         )
     except EvalkitError as error:
-        return Lengths("reranker", reranker.max_length, unknown=str(error))
+        return Lengths("reranker", model.max_length, unknown=str(error))
 
 
 def _longer(count: Callable[[Sequence[Item]], NDArray[np.int64]], items: Sequence[Item], max_length: int) -> int:

@@ -88,11 +88,14 @@ def test_another_metric_is_told_by_recall_at_its_cutoff() -> None:
 @pytest.mark.parametrize(
     ("told", "design"),
     [
-        (scoring(truncated=0), DESIGN),
         (scoring(max_length=None), DESIGN),
         (scoring(), design_of(top_k=4, top_ks=[4], metric=Metric("ndcg", 10))),
     ],
-    ids=["every pair fits", "nobody counted tokens", "so few candidates cannot change recall"],
+    ids=["nobody counted tokens", "so few candidates cannot change recall"],
 )
 def test_there_is_nothing_to_tell(told: Scoring, design: object) -> None:
     assert found_in(EVIDENCE, told, design) == {}
+
+
+def test_there_is_nothing_to_tell_where_every_candidate_fits() -> None:
+    assert found_in(EVIDENCE, scoring(max_length=300)) == {}

@@ -176,6 +176,16 @@ def test_of_very_many_pairs_a_sample_is_counted() -> None:
     assert [model.pairs for model in lengths(Counting(), FunctionReranker(), [words(1)], pairs)] == [10_000, 10_000]
 
 
+def test_no_fingerprint_is_read_which_would_read_all_weights() -> None:
+    def reading(_: object) -> None:
+        raise AssertionError("the fingerprint was read")
+
+    models = [
+        type(base.__name__, (base,), {"fingerprint": property(reading)})() for base in (Counting, FunctionReranker)
+    ]
+    assert [model.unknown for model in lengths(models[0], models[1], [words(1)], [])] == [None, None]
+
+
 def test_where_no_tokenizer_can_be_had_nothing_is_estimated() -> None:
     for embedder, reason in ((Absent(), "no tokenizer here"), (WordEmbedder(), "it does not tell")):
         found = lengths(embedder, FunctionReranker(), [words(1)], [])[0]
