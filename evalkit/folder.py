@@ -232,6 +232,13 @@ def _evidence(folder: Path, unanswered: Sequence[str]) -> Evidence:
     documents = list(_rows(folder, "documents.parquet"))
     if len(dict(documents)) < len(documents):
         raise DataError("describes a document twice; the file was changed", folder / "documents.parquet")
+    met = {one.doc_id for found in candidates.values() for one in found}.union(*qrels.values())
+    unmet = sum(doc_id not in met for doc_id, _ in documents)
+    if unmet:
+        raise DataError(
+            f"describes {unmet} documents that are neither candidates nor judged; the file was changed",
+            folder / "documents.parquet",
+        )
     if candidates.keys() - qrels.keys():
         raise DataError("holds queries that qrels.parquet does not judge", folder / "candidates.parquet")
     for query_id in unanswered:

@@ -37,7 +37,8 @@ class Rules:
         decide_on: What is held against the band.
         floors: Metric -> least mean of the reranked system at the decision top-k, a fraction.
         slices: Attribute of queries -> least gain of each of its slices, in points.
-        languages: Least gain of each cell of the language table, query language x document language, in points.
+        languages: Least gain of each row of the language table, in points: of each query language x document language,
+            and of each query language in the pooled ranking of all documents.
         latency_p95_ms: Most milliseconds of both stages together, by the sum of their 95th percentiles.
         baseline: Name of the baseline that must not be fallen behind.
         tolerance_points: A drop up to this is none.

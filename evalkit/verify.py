@@ -14,7 +14,7 @@ from evalkit.analysis.derive import count_ties, order_hits, order_run
 from evalkit.errors import ControlError, DataError
 from evalkit.folder import RESULT, TABLES, read_document, read_result
 from evalkit.provenance import versions
-from evalkit.record import Sequential
+from evalkit.record import Scoring, Sequential
 from evalkit.remeasure import ANALYSIS, assess_again
 from evalkit.result import Assessment, EvalResult
 from evalkit.sinks.document import as_document
@@ -69,8 +69,8 @@ class Verified:
 def verify(folder: Path) -> Verified:
     """Check every file of a result folder, then every number that follows from its evidence and design.
 
-    Raw scores, facts of the data set, latency and timings have no other source in the folder: for them, and for the
-    design, the manifest alone stands.
+    Raw scores, families, attributes, facts of the data set, latency and timings have no other source in the folder: for
+    them, and for the design, the manifest alone stands. Tokens are held against the number of truncated pairs.
 
     Raises:
         DataError: It is no complete result folder, or one of another schema version.
@@ -92,6 +92,7 @@ def verify(folder: Path) -> Verified:
         *changed.values(),
         *_unlisted(listed, runs),
         *_stage1(stored.evidence.candidates),
+        *_tokens(stored.evidence.candidates, stored.scoring),
         *_runs(folder, runs, changed),
         *_per_query(stored.assessment, derived.assessment),
         *_fates(stored.assessment, derived.assessment),
@@ -220,6 +221,24 @@ def _stage1(candidates: Candidates) -> Iterator[str]:
         moved = moved[0] + rising, moved[1] + falling
     if min(moved):
         yield f"candidates.parquet: ranks do not follow the stage-1 scores in {min(moved)} of {len(candidates)} queries"
+
+
+def _tokens(candidates: Candidates, scoring: Scoring) -> Iterator[str]:
+    """Each scored candidate has tokens, and as many pairs are too long as were counted.
+
+    Candidates of equal texts are one pair, which has one number of tokens; there are at most as many as scores - pairs.
+    """
+    found, limit = [one for listed in candidates.values() for one in listed], scoring.max_length
+    wrong = sum((one.tokens is not None) != (limit is not None and one.rerank_score is not None) for one in found)
+    if wrong:
+        asked = "none, as no model scored them" if limit is None else "tokens of the scored ones, and of no other"
+        yield f"candidates.parquet: tokens of {wrong} candidates are missing or surplus; expected {asked}"
+    longer = [one.tokens for one in found if one.tokens is not None and limit is not None and one.tokens > limit]
+    repeated = max(0, sum(one.rerank_score is not None for one in found) - scoring.pairs)
+    least = max(len(longer) - repeated, len(set(longer)))
+    if not least <= scoring.truncated <= len(longer):
+        fit = f"{least} to {len(longer)} pairs are too long by the tokens of candidates.parquet"
+        yield f"{RESULT}: scoring.truncated is {scoring.truncated}; {fit}"
 
 
 def _per_query(stored: Assessment, derived: Assessment) -> Iterator[str]:

@@ -33,12 +33,15 @@ LATENCY = Latency(
 
 
 def evidence_of(n_queries: int = 30, seed: int = 0, skill: float = 2.0) -> Evidence:
-    """Ten candidates per query; of three queries two are translations of one question; two languages."""
+    """Ten candidates per query, of 100 tokens; of three queries two translate one question; two languages."""
     found = made(n_queries, seed=seed, depth=10, n_documents=900, skill=skill)
     query_ids = list(found.qrels)
     families = {query_id: f"f{place // 3}" for place, query_id in enumerate(query_ids) if place % 3}
     attributes = {query_id: {"lang": ("de" if place % 2 else "fr",)} for place, query_id in enumerate(query_ids)}
-    return replace(found, families=families, attributes=attributes)
+    candidates = {
+        query_id: tuple(replace(one, tokens=100) for one in listed) for query_id, listed in found.candidates.items()
+    }
+    return replace(found, candidates=candidates, families=families, attributes=attributes)
 
 
 def bilingual(evidence: Evidence) -> Evidence:
@@ -68,7 +71,8 @@ def result_of(
         languages=("de", "fr"),
     )
     scored = sum(one.rerank_score is not None for found in evidence.candidates.values() for one in found)
-    scoring = Scoring(scored, 3, 512, count_ties(evidence.candidates))
+    truncated = sum((one.tokens or 0) > 512 for found in evidence.candidates.values() for one in found)
+    scoring = Scoring(scored, truncated, 512, count_ties(evidence.candidates))
     observed = parts.pop("observed", OBSERVED)
     return EvalResult(
         run_id=run_id,

@@ -260,6 +260,11 @@ TABLE_CHANGES: dict[str, tuple[str, Change, str]] = {
         "has no doc_id in 1 rows",
     ),
     "described twice": ("documents.parquet", lambda t: t.iloc[[0, *range(len(t))]], "describes a document twice"),
+    "a document that nobody met": (
+        "documents.parquet",
+        lambda t: t.assign(doc_id=t["doc_id"].where(t.index > 1, "stranger" + t["doc_id"])),
+        "describes 2 documents that are neither candidates nor judged",
+    ),
     "measured twice": ("per_query.parquet", lambda t: t.iloc[[0, *range(len(t))]], "holds recall@5 of dense twice"),
     "unknown measure": ("per_query.parquet", lambda t: t.assign(metric="?"), "'\\?' is not a metric"),
 }

@@ -16,9 +16,11 @@ from evalkit import manifest
 from evalkit.errors import ControlError, DataError
 from evalkit.folder import TABLES, read_document, read_result
 from evalkit.pipeline import evaluate
+from evalkit.record import Scoring
 from evalkit.sinks.document import as_document
 from evalkit.testing import FunctionReranker, WordEmbedder
-from evalkit.verify import Verified, differences, verify
+from evalkit.types import Candidate
+from evalkit.verify import Verified, _tokens, differences, verify
 from tests.conftest import BeirWriter, beir, plan_of
 from tests.results import bilingual, edit, edit_table, evidence_of, provenance_of, result_of, stored
 
@@ -263,6 +265,67 @@ def test_an_edited_table_is_found_though_the_manifest_was_sealed_with_it(folder:
         verify(folder)
     assert message in str(caught.value)
     assert "was changed after the run" not in str(caught.value)
+
+
+TOKEN_EDITS: dict[str, tuple[Change, str]] = {
+    "one too long": (cell("tokens", 7, 513), "result.json: scoring.truncated is 0; 1 to 1 pairs are too long"),
+    "all too long": (lambda t: t.assign(tokens=600), "result.json: scoring.truncated is 0; 300 to 300 pairs"),
+    "one is lost": (
+        lambda t: t.assign(tokens=t["tokens"].where(t.index > 0)),
+        "candidates.parquet: tokens of 1 candidates are missing or surplus; expected tokens of the scored ones",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOKEN_EDITS)
+def test_edited_tokens_are_found_where_they_no_longer_fit_the_scoring(folder: Path, name: str) -> None:
+    change, message = TOKEN_EDITS[name]
+    edit_table(folder, "candidates.parquet", change)
+    with pytest.raises(ControlError) as caught:
+        verify(folder)
+    assert message in str(caught.value)
+
+
+def test_tokens_within_the_limit_are_taken_as_given(folder: Path) -> None:
+    edit_table(folder, "candidates.parquet", cell("tokens", 7, 512))
+    assert verify(folder).n_candidates == 300
+
+
+def test_tokens_of_scores_from_a_file_are_surplus(folder: Path) -> None:
+    edit(folder, lambda document: put(document, ("scoring", "max_length"), None))
+    with pytest.raises(ControlError, match=r"tokens of 300 candidates .* expected none, as no model scored them"):
+        verify(folder)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "pairs", "truncated", "fits"),
+    [
+        ((9, 8), 2, 0, None),
+        ((11, 9), 2, 1, None),
+        ((11, 9), 2, 0, "1 to 1"),
+        ((9, 8), 2, 1, "0 to 0"),
+        # Two candidates may be one pair where one score more than pairs was kept; four of two lengths are two at least.
+        ((11, 11), 1, 1, None),
+        ((11, 11), 1, 2, None),
+        ((11, 11), 2, 1, "2 to 2"),
+        ((11, 11, 12, 12), 1, 1, "2 to 4"),
+        ((11, 11, 12, 12), 3, 2, "3 to 4"),
+    ],
+)
+def test_as_many_pairs_are_truncated_as_the_tokens_allow(
+    lengths: tuple[int, ...], pairs: int, truncated: int, fits: str | None
+) -> None:
+    """Of a reranker that reads ten tokens; candidates of equal texts are one pair."""
+    found = tuple(Candidate(f"d{rank}", rank, -rank, 0.0, tokens) for rank, tokens in enumerate(lengths, start=1))
+    told = list(_tokens({"q": found}, Scoring(pairs, truncated, 10, 0)))
+    assert told == (
+        []
+        if fits is None
+        else [
+            f"result.json: scoring.truncated is {truncated}; {fits} pairs are too long by the tokens of "
+            "candidates.parquet"
+        ]
+    )
 
 
 def test_an_edited_run_is_found_though_the_manifest_was_sealed_with_it(folder: Path) -> None:

@@ -23,7 +23,7 @@ SIGNIFICANT = 0.05
 """An adjusted p under this is called certain."""
 
 NAMED = 4
-"""Cells of the language table that a line names; a table of many languages has hundreds."""
+"""Rows of the language table that a line names; a table of many languages has hundreds."""
 
 
 def advise(
@@ -124,34 +124,48 @@ def _reranker(
 
 
 def _lost(languages: Languages) -> list[str]:
-    """The cells of the language table that are worse off for certain."""
-    lost = [cell for cell in languages.cells if cell.p_adjusted < SIGNIFICANT and cell.ci_high < 0 and not cell.note]
+    """The rows of the language table that are worse off for certain: what askers see, the pooled ranking, first."""
+    lost = [row for row in languages.gains if row.p_adjusted < SIGNIFICANT and row.ci_high < 0 and not row.note]
     if not lost:
         return []
-    worst = sorted(lost, key=lambda cell: cell.delta_points)
-    named = [f"{cell.query_lang} -> {cell.document_lang} ({cell.delta_points:+.1f} points)" for cell in worst[:NAMED]]
-    more = [f"and {len(lost) - NAMED} more"] if len(lost) > NAMED else []
+    worst = sorted(lost, key=lambda row: (row.document_lang is not None, row.delta_points))
+    named = [
+        f"{row.query_lang} -> {row.document_lang or 'all documents'} ({row.delta_points:+.1f} points)" for row in worst
+    ]
     return [
-        f"Reranking loses for certain in {', '.join([*named, *more])}, language of the query -> of the documents: the "
+        f"Reranking loses for certain in {_first(named)}, language of the query -> of the documents: the "
         "reranker may not have been trained for these languages. Take one that was, or keep the order of dense "
         "retrieval there."
     ]
 
 
 def _own_language(languages: Languages) -> list[str]:
-    """Whether reranking puts documents on top because of their language: more of them for certain, and too many.
+    """In which languages reranking puts documents on top for their language: more of them for certain, and too many.
 
-    The row over all queries alone is held to its interval, which no other row was chosen over.
+    The row over all queries is left out: in it a rise in one language and a fall in another cancel.
     """
-    row = languages.bias[-1] if languages.bias else None
-    if row is None or row.ci_low <= 0 or row.reranked_share <= row.relevant_share + EPSILON:
-        return []
-    return [
-        f"Reranking prefers documents in the asker's own language: their share of the top {row.cutoff} rose from "
-        f"{100 * row.dense_share:.0f} % to {100 * row.reranked_share:.0f} % ({row.delta_points:+.1f} points, 95 % "
-        f"interval {row.ci_low:+.1f} to {row.ci_high:+.1f}), and {100 * row.relevant_share:.0f} % of the relevant "
-        "ones are in it. The reranker may not have been trained on pairs across these languages."
+    drawn = [
+        row
+        for row in languages.bias
+        if row.query_lang is not None and row.ci_low > 0 and row.reranked_share > row.relevant_share + EPSILON
     ]
+    if not drawn:
+        return []
+    named = [
+        f"{row.query_lang} from {100 * row.dense_share:.0f} % to {100 * row.reranked_share:.0f} % (of the relevant "
+        f"ones {100 * row.relevant_share:.0f} %)"
+        for row in sorted(drawn, key=lambda row: -row.delta_points)
+    ]
+    return [
+        "Reranking prefers documents in the asker's own language: their share of the top "
+        f"{drawn[0].cutoff} rose for queries in {_first(named)}. The reranker may not have been trained on pairs "
+        "across these languages."
+    ]
+
+
+def _first(named: Sequence[str]) -> str:
+    more = [f"and {len(named) - NAMED} more"] if len(named) > NAMED else []
+    return ", ".join([*named[:NAMED], *more])
 
 
 def _labels(judged: Mapping[str, float], decision: Comparison) -> list[str]:

@@ -66,7 +66,10 @@ CUSTOMARY = ("family", LANG, "kind")
 
 
 def unknown_keys(dataset: Dataset, rule: FamilyRule, design: Design) -> list[str]:
-    """One sentence per key that somebody asked for and no query, or no document, has: most likely it is misspelt."""
+    """What is asked for by a name that does not fit the data, one sentence each: most likely it is misspelt.
+
+    A key that no query, or no document, has; and a language that queries name otherwise than documents do.
+    """
     queries = {key for query in dataset.queries for key in query.metadata}
     documents = {key for document in dataset.documents for key in document.metadata}
     asked = [
@@ -78,7 +81,29 @@ def unknown_keys(dataset: Dataset, rule: FamilyRule, design: Design) -> list[str
         f"{setting} names {key!r}, which no {entry} has"
         for setting, key, entry, known in asked
         if key is not None and key not in known and key not in CUSTOMARY
+    ] + _other_spellings(dataset)
+
+
+def _other_spellings(dataset: Dataset) -> list[str]:
+    """Languages of queries that no document names so, although some name it in another case or with another region."""
+    asked, known = (
+        sorted({lang for entry in entries for lang in _texts(entry.metadata.get(LANG))})
+        for entries in (dataset.queries, dataset.documents)
+    )
+    alike: dict[str, list[str]] = {}
+    for lang in known:
+        alike.setdefault(_primary(lang), []).append(lang)
+    return [
+        f"queries name the language {lang!r} and documents {', '.join(map(repr, alike[_primary(lang)]))}: these are "
+        f"taken for different languages; write them alike in the metadata's {LANG}"
+        for lang in asked
+        if lang not in known and _primary(lang) in alike
     ]
+
+
+def _primary(lang: str) -> str:
+    """The first subtag of a language tag, case folded."""
+    return re.split("[-_]", lang.strip(), maxsplit=1)[0].casefold()
 
 
 def attributes_of(entries: Iterable[Query | Document], names: Sequence[str]) -> ValuesOf:

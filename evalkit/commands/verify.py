@@ -34,7 +34,10 @@ def run(arguments: Namespace) -> int:
 
 
 def _lines(found: Verified) -> list[str]:
-    as_given = "raw scores, facts of the data set, latency, timings, provenance"
+    as_given = (
+        "raw scores, tokens (but for the number of pairs beyond max_length), families, attributes, order of documents, "
+        "facts of the data set, design, latency, timings, provenance"
+    )
     if found.stopped:
         as_given += ", the interval of the early stop"
     if found.other_words is not None:

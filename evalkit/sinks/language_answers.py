@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evalkit.parts import LanguageBias, LanguageGain, Languages
 from evalkit.result import EvalResult
 from evalkit.sinks import table
-from evalkit.sinks.languages import Matrix, cell_name, column_name, direction, mark, means, share
+from evalkit.sinks.languages import Matrix, cell_name, column_name, direction, largest_first, mark, means, share
 
 FULL_POINTS = 10.0
 """The least gain or loss that gets the full colour, so that a table of small ones stays pale."""
@@ -24,7 +24,7 @@ class Cell:
 
     Attributes:
         points: The gain with its sign.
-        mark: That of a gain that is not certain.
+        mark: That of a gain that is not certain, or cannot tell.
         interval: Its interval.
         means: From dense to reranked.
         words: Everything, in a sentence.
@@ -74,19 +74,20 @@ def explained(result: EvalResult) -> str:
     if found is None:
         return ""
     pooled = (
-        " Pooled is the whole: all documents in one ranking, as somebody who searches gets it."
+        " Pooled is what somebody who searches gets: all of them in one ranking. The cells explain it; they are no "
+        "search of their own."
         if len(found.cells) < len(found.gains)
         else ""
     )
     return (
-        "A row is the language of the queries, a column that of the documents. A cell ranks only the documents in that "
-        "language, and only those count as relevant: it says how well queries in one language find what is written in "
-        f"the other.{pooled}"
+        "A row is the language of the queries, a column that of the documents. A cell ranks those of the retrieved "
+        f"candidates that are in one language, after the first {result.assessment.verdict.expectation.top_k} of all "
+        f"languages were reranked, and only documents in that language count as relevant.{pooled}"
     )
 
 
 def told(result: EvalResult) -> list[str]:
-    """What is certain of the cells, and of the share of the asker's own language."""
+    """What is certain of the cells, and where the share of the asker's own language went."""
     found = result.assessment.languages
     if found is None:
         return []
@@ -99,16 +100,23 @@ def _certain(found: Languages) -> str:
     gains, losses, others = (
         [gain for gain in found.gains if direction(gain) == wanted] for wanted in ("gain", "loss", "")
     )
+    silent = [gain for gain in others if gain.note]
+    why = (
+        f" Cannot tell: {_names(silent)}. That is no sign that nothing is lost there: the note of each says why."
+        if silent
+        else ""
+    )
     if not gains and not losses:
-        return f"None of the {len(found.gains)} cells gains or loses for certain."
+        return f"None of the {len(found.gains)} cells gains or loses for certain.{why}"
+    open_ones = [gain for gain in others if not gain.note]
     return (
-        f"Gain for certain: {_names(gains)}. Lose for certain: {_names(losses)}. Cannot tell: {_names(others)}, of "
-        f"{len(found.gains)} cells."
+        f"Of {len(found.gains)} cells, gain for certain: {_names(gains)}. Lose for certain: {_names(losses)}. Not "
+        f"certain: {_names(open_ones)}.{why}"
     )
 
 
 def _names(gains: Sequence[LanguageGain]) -> str:
-    named = [f"{cell_name(gain)} ({gain.delta_points:+.1f})" for gain in gains[:_NAMED]]
+    named = [f"{cell_name(gain)} ({gain.delta_points:+.1f})" for gain in largest_first(gains)[:_NAMED]]
     more = [f"and {len(gains) - _NAMED} more"] if len(gains) > _NAMED else []
     return ", ".join([*named, *more]) or "none"
 
@@ -118,8 +126,8 @@ def _without_headroom(found: Languages) -> list[str]:
     if not bound:
         return []
     return [
-        f"In {bound} of the {len(found.gains)} cells a perfect reranker of the same candidates would gain nothing "
-        "either: what is not there yet lies beyond the candidates, where only the search can find it."
+        f"In {bound} of the {len(found.gains)} cells a perfect reranker of the same candidates would gain "
+        "nothing: what is not there yet lies beyond the candidates, where only the search can find it."
     ]
 
 
@@ -127,28 +135,21 @@ def _bias(biases: Sequence[LanguageBias]) -> list[str]:
     if not biases:
         return []
     whole, parts = biases[-1], biases[:-1]
-    change = (
-        f"from {share(whole.dense_share)} to {share(whole.reranked_share)} of the first {whole.cutoff} "
-        f"({whole.delta_points:+.1f} points, 95 % interval {table.interval(whole.ci_low, whole.ci_high)})"
-    )
-    moved = (
-        f"Reranking raised the share of documents in the language of the query for certain, {change}"
-        if whole.ci_low > 0
-        else f"Reranking lowered the share of documents in the language of the query for certain, {change}"
-        if whole.ci_high < 0
-        else "Whether reranking changed the share of documents in the language of the query is not certain: it went "
-        f"{change}"
-    )
+    lies = "lies above 0" if whole.ci_low > 0 else "lies below 0" if whole.ci_high < 0 else "holds 0"
     raised = [one.query_lang or "" for one in parts if one.ci_low > 0]
     lowered = [one.query_lang or "" for one in parts if one.ci_high < 0]
     alone = (
-        f" By language: raised for certain for {_listed(raised)}; lowered for certain for {_listed(lowered)}."
+        f" The 95 % interval of each language alone, not adjusted for their number, lies above 0 for {_listed(raised)} "
+        f"and below 0 for {_listed(lowered)}."
         if parts
         else ""
     )
     return [
-        f"{moved}. Of the relevant documents, {share(whole.relevant_share)} are in it: a larger share at the top means "
-        f"that others had to stand back.{alone}"
+        f"With reranking, the share of documents in the language of the query went from {share(whole.dense_share)} to "
+        f"{share(whole.reranked_share)} of the first {whole.cutoff} ({whole.delta_points:+.1f} points); its 95 % "
+        f"interval, {table.interval(whole.ci_low, whole.ci_high)}, {lies}. Of the relevant documents, "
+        f"{share(whole.relevant_share)} are in it: a larger share at the top means that others had to stand back."
+        f"{alone}"
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from evalkit.parts import SliceGain
 from evalkit.result import EvalResult
+from evalkit.sinks.escaping import one_line
 from evalkit.types import Fingerprint, Metric
 
 DASH = "–"
@@ -76,11 +77,12 @@ def verdict_line(result: EvalResult) -> str:
 def subject_line(result: EvalResult) -> str:
     """What was evaluated."""
     dataset = result.dataset
-    languages = f", languages {', '.join(dataset.languages)}" if dataset.languages else ""
+    languages = f", languages {', '.join(map(one_line, dataset.languages))}" if dataset.languages else ""
     spent = result.sequential
     evaluated = dataset.n_queries if spent is None else f"{spent.spent_queries} of {spent.total_queries}"
     return (
-        f"{dataset.name}: {evaluated} queries, {dataset.n_documents} documents{languages}; digest {dataset.digest[:12]}"
+        f"{one_line(dataset.name)}: {evaluated} queries, {dataset.n_documents} documents{languages}; digest "
+        f"{dataset.digest[:12]}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the language table of a result is held to: no cell may gain less, and those that cannot tell are named."""
+"""What the language table of a result is held to: no row may gain less, and those that cannot tell are named."""
 
 from __future__ import annotations
 
@@ -50,32 +50,33 @@ def test_no_cell_may_gain_less_and_the_worst_is_named_first(
     assert held(result, *cells, least=least) == Ruling("languages", status, message)  # type: ignore[arg-type]
 
 
-def test_a_pooled_row_is_no_cell(result: EvalResult) -> None:
-    """It mixes all documents, and the slices by language hold it already."""
-    found = held(result, cell_of("de", "de", 9), cell_of("de", None, -50))
+def test_a_preference_for_the_askers_language_fails_by_the_pooled_row_though_no_cell_loses(result: EvalResult) -> None:
+    found = held(result, cell_of("de", "de", 0), cell_of("de", "fr", 0), cell_of("de", None, -50))
     assert (found.status, found.message) == (
-        "passed",
-        "the lowest of 1 is de -> de +9.0 points (40 independent), at least +0 is asked for",
+        "failed",
+        "under the least gain of +0 points: de -> all -50.0 points (40 independent)",
     )
 
 
-@pytest.mark.parametrize(("units", "status"), [(9, "passed"), (10, "failed")])
-def test_a_cell_under_ten_questions_is_named_and_held_to_nothing(result: EvalResult, units: int, status: str) -> None:
-    found = held(result, cell_of("de", "de", 9), cell_of("it", "fr", -20, units, n_queries=50))
+@pytest.mark.parametrize(("note", "status"), [("cannot tell: a reason", "passed"), ("", "failed")])
+@pytest.mark.parametrize("document_lang", ["fr", None])
+def test_a_row_with_a_note_is_named_and_held_to_nothing(
+    result: EvalResult, document_lang: str | None, note: str, status: str
+) -> None:
+    found = held(result, cell_of("de", "de", 9), cell_of("it", document_lang, -20, 40, note=note))
+    row = f"it -> {document_lang or 'all'} -20.0 points (40 independent)"
     assert found.status == status
-    assert f"it -> fr -20.0 points ({units} independent)" in found.message
-    assert ("; too small to tell, and held to nothing: it -> fr" in found.message) == (units == 9)
+    assert row in found.message
+    assert (f"; cannot tell, by its note, and held to nothing: {row}" in found.message) == bool(note)
 
 
-def test_a_cell_in_which_reranking_changed_nothing_is_held_to_its_gain(result: EvalResult) -> None:
-    assert held(result, cell_of("de", "fr", 0, note="too small to tell: ..."), least=1.0).status == "failed"
-
-
-def test_cells_that_are_all_too_small_fail(result: EvalResult) -> None:
-    assert held(result, cell_of("de", "fr", 20, 9)) == Ruling(
+def test_rows_that_all_have_a_note_fail(result: EvalResult) -> None:
+    cells = (cell_of("de", "fr", 20, 9, note="too small to tell"), cell_of("de", None, 1, note="cannot tell"))
+    assert held(result, *cells) == Ruling(
         "languages",
         "failed",
-        "every cell is too small to tell, so that nothing was held to +0 points: de -> fr +20.0 points (9 independent)",
+        "no row can tell, by its note, so that nothing was held to +0 points: de -> fr +20.0 points (9 independent), "
+        "de -> all +1.0 points (40 independent)",
     )
 
 
@@ -105,14 +106,13 @@ def test_a_run_that_stopped_early_has_none_to_be_held(result: EvalResult) -> Non
 
 
 def test_the_table_that_an_evaluation_makes_is_held() -> None:
-    """Its lowest cell of ten questions or more, found here by looking at all."""
+    """Its lowest row without a note, found here by looking at all."""
     result = result_of(bilingual(evidence_of(60)))
     table = result.assessment.languages
     assert table is not None
-    worst = min((cell for cell in table.cells if cell.n_units >= 10), key=lambda cell: cell.delta_points)
-    named = (
-        f"{worst.query_lang} -> {worst.document_lang} {worst.delta_points:+.1f} points ({worst.n_units} independent)"
-    )
+    worst = min((row for row in table.gains if not row.note), key=lambda row: row.delta_points)
+    documents = "all" if worst.document_lang is None else worst.document_lang
+    named = f"{worst.query_lang} -> {documents} {worst.delta_points:+.1f} points ({worst.n_units} independent)"
     for least, status in ((worst.delta_points, "passed"), (worst.delta_points + 0.01, "failed")):
         (found,) = [one for one in hold(result, Rules(languages=least)) if one.name == "languages"]
         assert (found.status, named in found.message) == (status, True)

@@ -9,9 +9,11 @@ import pytest
 
 from evalkit.analysis.gate import hold
 from evalkit.analysis.regression import Baseline
+from evalkit.parts import Languages
 from evalkit.result import EvalResult
 from evalkit.rules import Rules, Ruling
 from tests.analysis.evidence import RECALL
+from tests.analysis.gains import cell_of
 from tests.hits import GAINING, Columns, hits, result_by, stopped
 
 
@@ -21,34 +23,34 @@ def ruling(result: EvalResult, name: str, **rules: Any) -> Ruling:
     return found
 
 
-TWO_LANGUAGES: Columns = hits((10, 1, 1), (10, 0, 1), (20, 0, 0), (10, 1, 1), (2, 0, 1), (8, 0, 0))
-"""40 questions in de, 10 of which gain: 25 points. 20 in fr, 2 of which gain: 10 points."""
-LANGUAGES = ["de"] * 40 + ["fr"] * 20
+TWO_LANGUAGES: Columns = hits((10, 1, 1), (10, 0, 1), (20, 0, 0), (30, 1, 1), (6, 0, 1), (24, 0, 0))
+"""40 questions in de, 10 of which gain: 25 points. 60 in fr, 6 of which gain: 10 points."""
+LANGUAGES = ["de"] * 40 + ["fr"] * 60
 
 
 @pytest.mark.parametrize(("least", "status"), [(9.0, "passed"), (10.0, "passed"), (10.5, "failed")])
 def test_no_slice_may_gain_less(least: float, status: str) -> None:
     found = ruling(result_by(TWO_LANGUAGES, {"lang": LANGUAGES}), "slice lang", slices={"lang": least})
     assert found.status == status
-    assert "fr +10.0 points (20 independent)" in found.message
+    assert "fr +10.0 points (60 independent)" in found.message
     assert "de +" not in found.message
 
 
 def test_every_slice_that_gains_less_is_named_the_worst_first() -> None:
     found = ruling(result_by(TWO_LANGUAGES, {"lang": LANGUAGES}), "slice lang", slices={"lang": 30.0})
     assert found.message == (
-        "under the least gain of +30 points: fr +10.0 points (20 independent), de +25.0 points (40 independent)"
+        "under the least gain of +30 points: fr +10.0 points (60 independent), de +25.0 points (40 independent)"
     )
 
 
 @pytest.mark.parametrize(("size", "status"), [(9, "passed"), (10, "failed")])
 def test_a_slice_under_ten_questions_is_named_and_held_to_nothing(size: int, status: str) -> None:
-    """None of them gains."""
-    columns = hits((20, 0, 1), (20, 1, 1), (size, 0, 0))
+    """All of them lose."""
+    columns = hits((20, 0, 1), (20, 1, 1), (size, 1, 0))
     found = ruling(result_by(columns, {"lang": ["de"] * 40 + ["it"] * size}), "slice lang", slices={"lang": 5.0})
     assert found.status == status
-    assert f"it +0.0 points ({size} independent)" in found.message
-    assert ("too small to tell, and held to nothing" in found.message) == (size == 9)
+    assert f"it -100.0 points ({size} independent)" in found.message
+    assert ("; cannot tell, by its note, and held to nothing: it" in found.message) == (size == 9)
 
 
 def test_many_questions_of_few_families_are_a_small_slice() -> None:
@@ -58,19 +60,19 @@ def test_many_questions_of_few_families_are_a_small_slice() -> None:
     assert "held to nothing: it +0.0 points (4 independent)" in ruling(result, "slice lang", slices={"lang": 5}).message
 
 
-def test_a_slice_in_which_reranking_changed_nothing_is_held_to_its_gain() -> None:
-    """It is too small for a test of significance, by its note, and yet 20 questions that gain nothing tell."""
+def test_a_slice_in_which_reranking_changed_nothing_is_held_to_nothing() -> None:
+    """Its note says so: no p under 0.05 was possible."""
     columns = hits((20, 0, 1), (20, 1, 1), (20, 0, 0))
-    result = result_by(columns, {"lang": ["de"] * 40 + ["it"] * 20})
-    assert next(one.note for one in result.assessment.slices if one.value == "it")
-    assert ruling(result, "slice lang", slices={"lang": 5.0}).status == "failed"
+    found = ruling(result_by(columns, {"lang": ["de"] * 40 + ["it"] * 20}), "slice lang", slices={"lang": 5.0})
+    assert found.status == "passed"
+    assert "held to nothing: it +0.0 points (20 independent)" in found.message
 
 
 def test_slices_that_are_all_too_small_fail() -> None:
     columns = hits((8, 0, 1), (8, 1, 1))
     found = ruling(result_by(columns, {"lang": ["de", "fr"] * 8}), "slice lang", slices={"lang": 0.0})
     assert found.status == "failed"
-    assert "every slice is too small to tell, so that nothing was held to +0 points: de" in found.message
+    assert "no slice can tell, by its note, so that nothing was held to +0 points: de" in found.message
 
 
 def test_an_attribute_that_all_queries_share_is_the_whole() -> None:
@@ -82,6 +84,32 @@ def test_an_attribute_that_all_queries_share_is_the_whole() -> None:
         "failed",
         "under the least gain of +16 points: en (all queries) +15.0 points (100 independent)",
     )
+
+
+@pytest.mark.parametrize(("size", "status"), [(9, "failed"), (10, "passed")])
+def test_too_few_queries_that_all_share_an_attribute_tell_nothing(size: int, status: str) -> None:
+    result = result_by(hits((size, 0, 1)), {"lang": ["en"] * size})
+    assert ruling(result, "slice lang", slices={"lang": 50.0}).status == status
+
+
+def test_an_attribute_of_documents_alone_is_said_to_be_one_and_what_can_be_held_is_named() -> None:
+    result = result_by(TWO_LANGUAGES, {"lang": LANGUAGES})
+    evidence = replace(result.evidence, document_attributes={"q0-answer": {"kind": ("faq",)}})
+    assert ruling(replace(result, evidence=evidence), "slice kind", slices={"kind": 0.0}) == Ruling(
+        "slice kind",
+        "failed",
+        "kind is an attribute of documents, and slices of documents are not held; those of queries can be: lang "
+        "(statistics.slices), so that nothing was held to +0 points",
+    )
+
+
+def test_where_there_is_a_language_table_it_is_named_instead_of_the_languages_of_documents() -> None:
+    """The queries name none, so that there is no slice either."""
+    result = result_by(TWO_LANGUAGES)
+    evidence = replace(result.evidence, document_attributes={"q0-answer": {"lang": ("de",)}})
+    assessment = replace(result.assessment, languages=Languages((cell_of("de", "de", 1),), ()))
+    found = ruling(replace(result, evidence=evidence, assessment=assessment), "slice lang", slices={"lang": 0.0})
+    assert "can be: none in this result (statistics.slices); gate.languages holds the language table" in found.message
 
 
 def test_an_attribute_that_no_query_has_fails() -> None:

@@ -126,3 +126,34 @@ def test_a_key_that_nobody_has_is_named_unless_it_is_customary() -> None:
         "statistics.document_slices names 'topic', which no document has",
     ]
     assert unknown("family", ["lang", "kind", "topic"], ["lang", "kind", "source"]) == []
+
+
+def in_languages(asked: Sequence[Any], known: Sequence[Any]) -> list[str]:
+    """What is said of queries and documents whose ``lang`` is such, where nothing else is asked for."""
+    queries = tuple(query(f"q{place}", lang=lang) for place, lang in enumerate(asked))
+    documents = tuple(Document(f"d{place}", "text", "", {"lang": lang}) for place, lang in enumerate(known))
+    return unknown_keys(Dataset("made", documents, queries, {}, "0", "0"), FamilyRule(), design_of())
+
+
+def test_a_language_that_queries_spell_otherwise_than_documents_is_named_with_both_spellings() -> None:
+    assert in_languages(["DE", ["fr-CH", "it"], "DE"], ["de", ["fr", "FR_fr"], "it"]) == [
+        "queries name the language 'DE' and documents 'de': these are taken for different languages; write them alike "
+        "in the metadata's lang",
+        "queries name the language 'fr-CH' and documents 'FR_fr', 'fr': these are taken for different languages; write "
+        "them alike in the metadata's lang",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "known"),
+    [
+        (["de", "fr"], ["de", "fr", "fr-CH"]),
+        (["it"], ["de"]),
+        (["de"], ["deu"]),
+        (["DE"], [None, ""]),
+        ([None], ["de"]),
+    ],
+    ids=["there as it is", "in no document", "another code", "documents name none", "queries name none"],
+)
+def test_languages_that_are_not_one_in_two_spellings_need_no_word(asked: Sequence[Any], known: Sequence[Any]) -> None:
+    assert in_languages(asked, known) == []

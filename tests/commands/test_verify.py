@@ -19,11 +19,14 @@ def folder(tmp_path: Path) -> Path:
 def test_what_was_checked_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "files       10, each with the SHA-256 of manifest.json"
+    assert lines[0] == "files       11, each with the SHA-256 of manifest.json"
     assert lines[1].startswith("evidence    300 candidates and ")
     assert lines[1].endswith(" judgments of 30 queries")
     assert ", 180 per query, 60 rows of attribution, 3 runs" in lines[2]
-    assert lines[3] == "as given    raw scores, facts of the data set, latency, timings, provenance"
+    assert lines[3] == (
+        "as given    raw scores, tokens (but for the number of pairs beyond max_length), families, attributes, order "
+        "of documents, facts of the data set, design, latency, timings, provenance"
+    )
     assert lines[4] == f"verified    {folder}"
 
 

@@ -57,17 +57,20 @@ def test_a_table_of_one_cell_adds_nothing(bare: EvalResult) -> None:
         assert "by language" not in tags(bare, found)["mlflow.note.content"]
 
 
-def test_the_worst_cell_is_named_where_it_is_not_too_small_to_tell(bare: EvalResult) -> None:
+def test_the_worst_row_pooled_or_not_is_named_where_it_can_tell(bare: EvalResult) -> None:
     worst = "fr queries on de documents: -25.0 points (-41.0 to -9.0)"
     found = tags(bare, LANGUAGES)
     assert found["worst_language"] == worst
     assert f"Worst by language: {worst}." in found["mlflow.note.content"]
-    loss = replace(LANGUAGES.gains[1], note="too small to tell")
+    loss = replace(LANGUAGES.gains[1], note="cannot tell: 3 of 20 queries")
     small = replace(LANGUAGES, gains=(LANGUAGES.gains[0], loss, *LANGUAGES.gains[2:]))
     assert tags(bare, small)["worst_language"] == (
-        "de queries on fr documents: +6.0 points (-2.5 to +14.5, not certain)"
+        "fr queries on all documents: +0.0 points (-12.0 to +12.0, not certain)"
     )
-    untold = Languages(tuple(replace(gain, note="too small to tell") for gain in LANGUAGES.gains), ())
+    pooled = replace(LANGUAGES.gains[5], delta_points=-30.0, ci_low=-40.0, ci_high=-20.0, p_adjusted=0.001)
+    lost = replace(LANGUAGES, gains=(*LANGUAGES.gains[:5], pooled))
+    assert tags(bare, lost)["worst_language"] == "fr queries on all documents: -30.0 points (-40.0 to -20.0)"
+    untold = Languages(tuple(replace(gain, note="cannot tell") for gain in LANGUAGES.gains), ())
     assert "worst_language" not in tags(bare, untold)
 
 

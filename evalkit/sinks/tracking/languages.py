@@ -30,9 +30,9 @@ def numbers(result: EvalResult) -> dict[str, float]:
 
 
 def worst(result: EvalResult) -> str | None:
-    """The cell that gains least, of those that are not too small to tell; None where there are not several cells."""
+    """The row that gains least, pooled or not, of those that can tell; None where there are not several cells."""
     found = _several(result)
-    told = [] if found is None else [gain for gain in found.cells if not gain.note]
+    told = [] if found is None else [gain for gain in found.gains if not gain.note]
     if not told:
         return None
     least = min(told, key=lambda gain: gain.delta_points)

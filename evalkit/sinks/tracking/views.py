@@ -28,7 +28,7 @@ One run per evaluation, one child per system: `dense`, or `rerank@K`, which rera
   of dense.
 - `verdict`: the gain at the top-k that was declared beforehand, held against the expected band.
 - `rerank_p50_ms`, `rerank_p95_ms`: what reranking adds to one query, warm.
-- `gain_points_de_fr`: of de queries on fr documents alone, where there are several languages;
+- `gain_points_de_fr`: of de queries on those candidates that are in fr, where there are several languages;
   `gain_points_de_pooled` is that on all documents. `own_language_dense` and `own_language_reranked` are the shares of
   the top in the language of the query.
 - `{CURVES}/...`: the curves of an evaluation; the step is the top-k, and 0 is dense.
