@@ -10,6 +10,9 @@ from typing import Literal
 
 from evalkit.types import Metric
 
+SIGNIFICANT = 0.05
+"""Level of every test of parts."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartGain:
@@ -33,6 +36,11 @@ class PartGain:
     n_queries: int
     n_units: int
     note: str
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is a gain or a loss, by the adjusted test and by its interval."""
+        return self.p_adjusted < SIGNIFICANT and not self.ci_low <= 0 <= self.ci_high
 
 
 @dataclass(frozen=True, slots=True)

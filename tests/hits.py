@@ -56,9 +56,9 @@ def result_by(
     for place, (before, after) in enumerate(zip(*columns, strict=True)):
         query, answer = f"q{place}", 1 if before else 8
         candidates[query] = tuple(
-            Candidate(f"{query}-answer", rank, 1 - rank / 20, 9.0 if after else -9.0)
+            Candidate(f"{query}-answer", rank, 1 - rank / 20, 9.0 if after else -9.0, 100)
             if rank == answer
-            else Candidate(f"{query}-{rank}", rank, 1 - rank / 20, -rank / 10)
+            else Candidate(f"{query}-{rank}", rank, 1 - rank / 20, -rank / 10, 100)
             for rank in range(1, DEPTH + 1)
         )
         qrels[query] = {f"{query}-answer": 1}

@@ -45,19 +45,24 @@ def languages(evidence: Evidence, design: Design, rankings: Rankings) -> Languag
     holders = members_of(evidence.document_attributes, evidence.document_attributes, LANG)
     if len(askers.keys() | holders.keys()) == 1:
         return None
-    cells = list(_cells(evidence, design, rankings, askers, holders))
-    if not cells:
+    rows = list(_cells(evidence, design, rankings, askers, holders))
+    if not rows:
         return None
-    if len(holders) == 1:
-        return Languages(adjusted(cells, design.resamples), ())
-    pooled = _pooled(evidence, design, rankings, askers)
-    gains = adjusted([*cells, *pooled], design.resamples)
-    return Languages(gains, tuple(_biases(evidence, design, rankings, askers, holders)))
+    several = len(holders) > 1
+    if several:
+        rows += [(row, "") for row in _pooled(evidence, design, rankings, askers)]
+    # Few candidates hide a gain or a loss; one that shows all the same is one.
+    gains = tuple(
+        gain if gain.certain else replace(gain, note=gain.note or idle)
+        for gain, (_, idle) in zip(adjusted([row for row, _ in rows], design.resamples), rows, strict=True)
+    )
+    return Languages(gains, tuple(_biases(evidence, design, rankings, askers, holders)) if several else ())
 
 
 def _cells(
     evidence: Evidence, design: Design, rankings: Rankings, askers: Members, holders: Members
-) -> Iterator[LanguageGain]:
+) -> Iterator[tuple[LanguageGain, str]]:
+    """Each cell, and why it says little where its gain is not certain."""
     for document_lang, doc_ids in holders.items():
         documents = frozenset(doc_ids)
         results = among(documents, evidence, design, rankings)
@@ -66,12 +71,13 @@ def _cells(
             if concerned:
                 gain = gain_of(concerned, evidence, design, results)
                 counts = _counts(evidence, concerned, documents, design.expectation.top_k)
-                yield LanguageGain(
-                    **values_of(replace(gain, note=gain.note or _idle(counts, design.expectation.metric.unmoved))),
+                cell = LanguageGain(
+                    **values_of(gain),
                     query_lang=query_lang,
                     document_lang=document_lang,
                     candidates=sum(counts) / len(counts),
                 )
+                yield cell, _idle(counts, design.expectation.metric.unmoved)
 
 
 def _counts(evidence: Evidence, query_ids: Sequence[str], documents: frozenset[str], top_k: int) -> list[int]:
@@ -81,7 +87,7 @@ def _counts(evidence: Evidence, query_ids: Sequence[str], documents: frozenset[s
 
 
 def _idle(counts: Sequence[int], unmoved: int) -> str:
-    """Why a cell says little of the reranker: most queries have too few such candidates for anything to change."""
+    """Why a cell in which nothing is certain says little: most queries have too few such candidates to change."""
     movable = sum(count > unmoved for count in counts)
     if 2 * movable >= len(counts):
         return ""

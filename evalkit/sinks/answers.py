@@ -142,7 +142,7 @@ def whom(result: EvalResult) -> str:
     if result.assessment.status == "invalid":
         return "Nothing can be said of groups while a self-check fails."
     if found:
-        told = [one for one in found if one.p_adjusted < table.SIGNIFICANT and not one.note]
+        told = [one for one in found if one.certain and not one.note]
         worse = [one for one in told if one.ci_high < 0]
         better = [one for one in told if one.ci_low > 0]
         rest = [one for one in found if one not in worse and one not in better]

@@ -50,9 +50,9 @@ class Matrix:
 
 def direction(gain: LanguageGain) -> Literal["gain", "loss", ""]:
     """Which way it goes for certain; empty where that cannot be told."""
-    if gain.note or gain.p_adjusted >= SIGNIFICANT:
+    if gain.note or not gain.certain:
         return ""
-    return "gain" if gain.ci_low > 0 else "loss" if gain.ci_high < 0 else ""
+    return "gain" if gain.ci_low > 0 else "loss"
 
 
 def mark(gain: LanguageGain) -> str:

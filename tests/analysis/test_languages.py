@@ -422,3 +422,25 @@ def test_after_an_early_stop_there_is_no_table() -> None:
     evidence, design = in_four_languages(), design_of(20, (20,), RECALL)
     assert assess(evidence, design, subject_of(200, 80), scoring_of()).languages is not None
     assert assess(evidence, design, subject_of(200, 80), scoring_of(), sequential=ended).languages is None
+
+
+@pytest.mark.parametrize(
+    ("movable", "won", "told"),
+    [(8, 4, "cannot tell: 8 of 24 queries have more than 1 of these documents"), (8, 0, ""), (24, 12, "")],
+    ids=["few can change, and nothing shows", "few can change, but all of them lost", "all can change"],
+)
+def test_a_cell_in_which_few_queries_can_change_says_so_unless_something_shows(
+    movable: int, won: int, told: str
+) -> None:
+    """Two German candidates that the reranker swaps, for some; for the others one, which is first whatever happens."""
+    ids = [f"a{number:02}" for number in range(24)]
+    moving, winning = set(ids[:movable]), set(ids[:won])
+    dense = Run("dense", {one: ("g1", "g2", "f1") if one in moving else ("g1", "f1", "f2") for one in ids})
+    swapped = Run("reranked", {one: ("g2", "g1", "f1") if one in moving else ("g1", "f1", "f2") for one in ids})
+    evidence = evidence_of({one: {"g2" if one in winning else "g1": 1} for one in ids}, dense)
+    found = languages(evidence, design_of(top_k=3, top_ks=[3], metric=FIRST), (dense, swapped, dense))
+    assert found is not None
+    (cell,) = [row for row in found.gains if row.document_lang == "de"]
+    assert cell.delta_points == pytest.approx(100 * (won - (movable - won)) / 24)
+    assert cell.note.startswith(told)
+    assert bool(cell.note) == bool(told)
