@@ -19,9 +19,6 @@ UNJUDGED_POINTS = 5.0
 HALF = 0.5
 """A reranker that captures less than this share of the headroom leaves more than it takes."""
 
-SIGNIFICANT = 0.05
-"""An adjusted p under this is called certain."""
-
 NAMED = 4
 """Rows of the language table that a line names; a table of many languages has hundreds."""
 
@@ -125,7 +122,7 @@ def _reranker(
 
 def _lost(languages: Languages) -> list[str]:
     """The rows of the language table that are worse off for certain: what askers see, the pooled ranking, first."""
-    lost = [row for row in languages.gains if row.p_adjusted < SIGNIFICANT and row.ci_high < 0 and not row.note]
+    lost = [row for row in languages.gains if row.certain and row.ci_high < 0 and not row.note]
     if not lost:
         return []
     worst = sorted(lost, key=lambda row: (row.document_lang is not None, row.delta_points))

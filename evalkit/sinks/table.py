@@ -6,14 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from evalkit.parts import SliceGain
+from evalkit.parts import SIGNIFICANT, SliceGain
 from evalkit.result import EvalResult
 from evalkit.sinks.escaping import one_line
 from evalkit.types import Fingerprint, Metric
 
 DASH = "–"
-
-SIGNIFICANT = 0.05
 
 LEAST_P = 0.001
 
