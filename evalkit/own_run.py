@@ -75,7 +75,10 @@ def found_candidates(plan: Plan, found: FoundRun, dataset: Dataset, log: Log) ->
         )
     notes = []
     if strange:
-        notes.append(f"{strange} of {total} retrieved documents are not in the corpus; they count as not relevant")
+        notes.append(
+            f"{strange} of {total} retrieved documents are not in the corpus; they count as the judgments say, and as "
+            "not relevant where there is none"
+        )
     return candidates, tuple(notes)
 
 
@@ -100,7 +103,7 @@ def found_scores(
 
     Raises:
         ConfigError: Candidates without a score leave the sweep's top-k undecided.
-        DataError: No candidate has a score, or some lack one.
+        DataError: No candidate has a score, some lack one, or the scores show that more candidates were reranked.
     """
     top_k = max(plan.design.top_ks)
     with log.phase("load_scores"):
@@ -153,6 +156,22 @@ def _check_missing(
             f"{missing} of {pairs} candidates have no score in the file of stage 2, at top-k {top_ks[-1]}. {remedy} "
             "all scores; or, if the system returns only its best ones, set reranker.missing=last and sweep.top_k to "
             "the one number that it reranks"
+        )
+    # Where no score is missing, deeper ones are harmless: the top-k is then known in full.
+    deepest = max(
+        (
+            one.stage1_rank
+            for query_id, found in retrieved.items()
+            for one in found[top_ks[-1] :]
+            if one.doc_id in scores.get(query_id, {})
+        ),
+        default=None,
+    )
+    if deepest is not None:
+        raise DataError(
+            f"reranker.missing is last, and {missing} of {pairs} candidates have no score at top-k {top_ks[-1]}; but "
+            f"the file of stage 2 has scores down to rank {deepest} of stage 1, so the system reranked more than "
+            f"sweep.top_k says; set sweep.top_k=[{deepest}], or the larger number that it reranks"
         )
     if len(top_ks) > 1:
         raise ConfigError(

@@ -10,6 +10,7 @@ from typing import Any
 
 from evalkit.analysis.assess import assess
 from evalkit.analysis.controls import OBSERVED
+from evalkit.analysis.derive import unmeasured
 from evalkit.analysis.expectation import check_sweep
 from evalkit.analysis.grouping import LANG, FamilyRule
 from evalkit.errors import ConfigError
@@ -138,13 +139,12 @@ def _check_depth(result: EvalResult, design: Design) -> None:
 
 def _check_given_scores(result: EvalResult, design: Design) -> None:
     """Where a system gave no score to some candidates, the result only speaks of the top-k that it reranked."""
-    scored = sum(one.rerank_score is not None for found in result.evidence.candidates.values() for one in found)
-    given = result.scoring.max_length is None
-    if given and scored > result.scoring.pairs and set(design.top_ks) != set(result.design.top_ks):
+    missing = unmeasured(result.evidence.candidates, result.scoring)
+    if missing and set(design.top_ks) != set(result.design.top_ks):
         raise ConfigError(
-            f"sweep.top_k is {list(design.top_ks)}, but {scored - result.scoring.pairs} of {scored} candidates have no "
-            f"score of the system that reranked {max(result.design.top_ks)} of them (reranker.missing=last); no other "
-            "top-k can be judged"
+            f"sweep.top_k is {list(design.top_ks)}, but {missing} of {missing + result.scoring.pairs} candidates have "
+            f"no score of the system that reranked {max(result.design.top_ks)} of them (reranker.missing=last); no "
+            "other top-k can be judged"
         )
 
 

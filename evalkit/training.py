@@ -8,10 +8,12 @@ import json
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evalkit.analysis.mined import Mined, Suspect, TrainingQuery
+from evalkit.data.export import write_beir
 from evalkit.errors import SinkError
 from evalkit.types import Dataset, Document, Query
 
@@ -26,10 +28,13 @@ ABOUT = "mined.json"
 HELD_OUT = "heldout"
 """A BEIR folder of its own, whatever the queries came from."""
 
-COLUMNS = (
-    "query_id",
-    "doc_id",
-    "grade",
+MARK = ("evalkit_mine", "held out")
+"""In the metadata of each query that was held out, so that it stays with it wherever the data is moved or converted."""
+
+_LABELS = ("query_id", "doc_id", "grade")
+"""The queue's first columns, which are those of qrels; the grade is left to the labeller."""
+
+_ABOUT_THEM = (
     "reason",
     "stage1_rank",
     "reranked_rank",
@@ -39,7 +44,7 @@ COLUMNS = (
     "query",
     "document",
 )
-"""Of the queue; the first three are those of qrels, and the third is left to the labeller."""
+"""The queue's other columns."""
 
 
 def key_of_text(text: str) -> bytes:
@@ -68,6 +73,7 @@ def write(
 
     Raises:
         SinkError: It cannot be written.
+        DataError: Queries are held out, and an id cannot stand in a tab-separated file.
     """
     documents = {document.id: document.content for document in dataset.documents}
     queries = {query.id: query.text for query in dataset.queries}
@@ -81,16 +87,17 @@ def write(
             _write_queue(draft / QUEUE, mined.queue, queries, documents)
             _write_about(draft, about)
             if held_out:
-                _write_beir(draft / HELD_OUT, dataset, held_out)
+                write_beir(_marked(dataset, held_out), draft / HELD_OUT)
                 _write_about(draft / HELD_OUT, about)
             draft.rename(out)
     except OSError as error:
         raise SinkError(f"cannot write {out}: {error.strerror or error}; name another folder with --out") from error
 
 
-def is_held_out(folder: Path) -> bool:
-    """Whether a data set was held out from training; it says so wherever it is copied."""
-    return (folder / ABOUT).is_file()
+def is_held_out(query: Query) -> bool:
+    """Whether a query was held out from training."""
+    name, value = MARK
+    return query.metadata.get(name) == value
 
 
 def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
@@ -119,28 +126,26 @@ def _write_queue(
 ) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, dialect="excel-tab", lineterminator="\n")
-        writer.writerow(COLUMNS)
+        stream.write("\t".join((*_LABELS, "")))
+        writer.writerow(_ABOUT_THEM)
         for one in queue:
             texts = (" ".join(text.split()) for text in (queries[one.query_id], documents[one.doc_id]))
             found = (one.reason, one.stage1_rank, one.reranked_rank, one.stage1_score, one.rerank_score, one.lead)
-            writer.writerow((one.query_id, one.doc_id, "", *found, *texts))
+            # Quoted, an id would be another one in qrels, whose readers know no quotes.
+            stream.write(f"{one.query_id}\t{one.doc_id}\t\t")
+            writer.writerow((*found, *texts))
 
 
-def _write_beir(folder: Path, dataset: Dataset, query_ids: Sequence[str]) -> None:
+def _marked(dataset: Dataset, query_ids: Sequence[str]) -> Dataset:
     """The whole corpus, as retrieval is judged against all of it, with these queries and their judgments."""
-    (folder / "qrels").mkdir(parents=True)
+    name, value = MARK
     wanted = set(query_ids)
-    _write_lines(folder / "corpus.jsonl", map(_row, dataset.documents))
-    _write_lines(folder / "queries.jsonl", (_row(query) for query in dataset.queries if query.id in wanted))
-    with (folder / "qrels" / "test.tsv").open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write("query-id\tcorpus-id\tscore\n")
-        for query_id in query_ids:
-            stream.writelines(f"{query_id}\t{doc_id}\t{grade}\n" for doc_id, grade in dataset.qrels[query_id].items())
-
-
-def _row(entry: Document | Query) -> dict[str, Any]:
-    title = {"title": entry.title} if isinstance(entry, Document) else {}
-    return {"_id": entry.id, **title, "text": entry.text, "metadata": entry.metadata}
+    queries = (query for query in dataset.queries if query.id in wanted)
+    return replace(
+        dataset,
+        queries=tuple(replace(query, metadata={**query.metadata, name: value}) for query in queries),
+        qrels={query_id: dataset.qrels[query_id] for query_id in query_ids},
+    )
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

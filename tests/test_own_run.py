@@ -289,8 +289,26 @@ def test_documents_outside_the_corpus_count_as_not_relevant(own: Any) -> None:
     result = evaluate(own(run=run, scores=scores))
     assert means(result, "dense")["mrr"] == 1 / 12
     assert ranking(result, "rerank@12")[:2] == ("d00", "elsewhere")
-    expected = "3 of 36 retrieved documents are not in the corpus; they count as not relevant"
+    expected = (
+        "3 of 36 retrieved documents are not in the corpus; they count as the judgments say, and as not relevant where "
+        "there is none"
+    )
     assert expected in result.dataset.warnings
+
+
+def test_a_relevant_document_outside_the_corpus_is_found_where_the_run_returned_it(own: Any, folder: Path) -> None:
+    """The index that runs in production has it; q1 has one answer more, which both stages put first."""
+    with (folder / "qrels" / "test.tsv").open("a", encoding="utf-8") as stream:
+        stream.write("q1\telsewhere\t1\n")
+    run, scores = ({**of, "q1": {"elsewhere": 1000.0, **of["q1"]}} for of in (LATE, EARLY))
+    plan = own(run=run, scores=scores)
+    result = evaluate(replace(plan, source=beir(folder, on_dangling="keep")))
+    assert means(result, "dense")["mrr"] == pytest.approx((1 + 1 / 12 + 1 / 12) / 3)
+    assert ranking(result, "rerank@12")[0] == "elsewhere"
+    expected = (
+        "1 relevant documents are not in the corpus; they count as never found, unless the given run returned them"
+    )
+    assert expected in notes(result)
 
 
 def test_short_lists_are_pointed_out(own: Any) -> None:
@@ -331,6 +349,23 @@ def test_a_query_without_any_score_keeps_its_order(own: Any) -> None:
     scores = {"q1": EARLY["q1"], "q3": EARLY["q3"]}
     result = evaluate(own(scores=scores, missing="last", top_ks=(12,)))
     assert ranking(result, "rerank@12", "q2") == ranking(result, "dense", "q2")
+
+
+def test_another_use_of_scores_that_nobody_measured_is_not_weighed(own: Any, tmp_path: Path) -> None:
+    result = evaluate(own(scores=best(EARLY, 4), missing="last", top_ks=(12,)))
+    assert result.assessment.what_ifs == ()
+    assert verify(stored(result, tmp_path / "reports")).status == "ok"
+    complete = evaluate(own(missing="last", top_ks=(12,)))
+    assert [found.name for found in complete.assessment.what_ifs] == ["rrf", "weighted", "margin"]
+
+
+@pytest.mark.parametrize("missing", ["error", "last"])
+def test_scores_beyond_a_top_k_that_is_covered_are_not_needed(own: Any, missing: str) -> None:
+    """Twelve are scored; of the first six nothing is missing, so deeper scores change nothing."""
+    result = evaluate(own(missing=missing, top_ks=(6,)))
+    assert ranking(result, "rerank@6") == ranking(evaluate(own()), "rerank@6")
+    assert result.scoring.pairs == 18
+    assert not [warning for warning in result.dataset.warnings if "score" in warning]
 
 
 def test_no_other_top_k_is_measured_where_scores_are_missing(own: Any, tmp_path: Path) -> None:
@@ -394,6 +429,12 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ConfigError,
         "only the top-k that the system reranked can be judged, but sweep.top_k is [6, 12]; name that one",
     ),
+    "a partial file of a deeper top-k": (
+        {"scores": best(EARLY, 4), "missing": "last", "top_ks": (6,)},
+        DataError,
+        "9 of 18 candidates have no score at top-k 6; but the file of stage 2 has scores down to rank 12 of stage 1, "
+        "so the system reranked more than sweep.top_k says; set sweep.top_k=[12], or the larger number that it reranks",
+    ),
     "an early stop": (
         {"sequential": True},
         ConfigError,
@@ -429,6 +470,13 @@ def test_a_missing_file_names_its_setting(tmp_path: Path, make: Any, message: st
         make(tmp_path / "absent.trec").fingerprint  # noqa: B018 - reading it is the test
     assert message in str(caught.value)
     assert caught.value.path == tmp_path / "absent.trec"
+
+
+@pytest.mark.parametrize("setting", ["retrieval.run.path", "reranker.path"])
+def test_a_folder_is_told_from_a_missing_file(tmp_path: Path, setting: str) -> None:
+    made = RunFile(str(tmp_path)) if setting == "retrieval.run.path" else ScoreFile(str(tmp_path), "error")
+    with pytest.raises(DataError, match=f"a folder; expected a file; set {setting} to the path of one"):
+        made.fingerprint  # noqa: B018 - reading it is the test
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evalkit.analysis.mined import LeftOut, Mined, Passage, Suspect, TrainingQuery
+from evalkit.commands.mine_words import labelled
 from evalkit.errors import SinkError
 from evalkit.training import contents_of, is_held_out, key_of_text, write
 from evalkit.types import Dataset, Document, Query
@@ -90,10 +93,38 @@ def test_held_out_queries_come_back_as_they_were(tmp_path: Path) -> None:
     folder = written(tmp_path / "out", ("q1", "q3")) / "heldout"
     found = beir(folder).load()
     assert found.documents == DATASET.documents
-    assert found.queries == (DATASET.queries[0], DATASET.queries[2])
+    assert [(one.id, one.text) for one in found.queries] == [
+        (DATASET.queries[n].id, DATASET.queries[n].text) for n in (0, 2)
+    ]
+    assert [one.metadata for one in found.queries] == [
+        {"family": "f", "evalkit_mine": "held out"},
+        {"evalkit_mine": "held out"},
+    ]
     assert found.qrels == {"q1": {"d 1": 2, "d2": 0}, "q3": {"d4": 1}}
-    assert is_held_out(folder)
-    assert not is_held_out(folder / "qrels")
+    assert all(map(is_held_out, found.queries))
+    assert not any(map(is_held_out, DATASET.queries))
+
+
+def test_half_a_surrogate_pair_in_metadata_is_written(tmp_path: Path) -> None:
+    """JSON can hold it as an escape, UTF-8 cannot."""
+    half = replace(DATASET, documents=(Document("d 1", "text", "", {"note": "\ud83d"}), *DATASET.documents[1:]))
+    write(MINED, {}, half, ("q1",), tmp_path / "out", scored=True)
+    assert beir(tmp_path / "out" / "heldout").load().documents[0].metadata == {"note": "\ud83d"}
+
+
+def test_labels_are_rows_of_qrels_whatever_signs_an_id_holds(tmp_path: Path) -> None:
+    """The printed command takes the labelled rows; quotes in ids are no quotes of a table."""
+    name = 'a "quoted" id'
+    strange = replace(DATASET, documents=(Document(name, "text"), *DATASET.documents))
+    queue = (Suspect("q1", name, "score", 1, 1, 0.5, 1.0, 0.0), *MINED.queue)
+    write(replace(MINED, queue=queue), {}, strange, (), tmp_path / "it's out", scored=True)
+    path = tmp_path / "it's out" / "label_queue.tsv"
+    rows = path.read_text(encoding="utf-8").split("\n")
+    assert rows[1].startswith(f"q1\t{name}\t\tscore\t")
+    rows[1] = rows[1].replace("\t\t", "\t2\t", 1)
+    path.write_text("\n".join(rows), encoding="utf-8")
+    made = subprocess.run(["/bin/sh", "-c", labelled(path)], check=True, capture_output=True, text=True).stdout
+    assert made == f"q1\t{name}\t2\n"
 
 
 def test_without_held_out_queries_there_is_no_such_folder(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from evalkit.analysis.advice import advise
 from evalkit.analysis.attribution import attribute, fates, knee
 from evalkit.analysis.comparison import compare
 from evalkit.analysis.controls import controls, require_candidates
-from evalkit.analysis.derive import derive, rank_perfectly, systems_of
+from evalkit.analysis.derive import derive, rank_perfectly, systems_of, unmeasured
 from evalkit.analysis.examples import examples
 from evalkit.analysis.expectation import judge
 from evalkit.analysis.languages import languages
@@ -85,7 +85,9 @@ def assess(
         lengths=() if sequential else lengths(evidence, design, scoring, rankings),
         controls=checks,
         examples=examples(evidence, expectation, runs, values),
-        what_ifs=() if sequential else what_ifs(evidence, design, values, units),
+        what_ifs=()
+        if sequential or unmeasured(evidence.candidates, scoring)
+        else what_ifs(evidence, design, values, units),
     )
 
 

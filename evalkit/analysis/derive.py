@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from evalkit.errors import ModelError
+from evalkit.record import Scoring
 from evalkit.types import DENSE, Candidate, Candidates, Run, System
 
 
@@ -60,6 +61,15 @@ def count_ties(candidates: Candidates) -> int:
         sizes = Counter(candidate.rerank_score for candidate in found if candidate.rerank_score is not None)
         total += sum(size for size in sizes.values() if size > 1)
     return total
+
+
+def unmeasured(candidates: Candidates, scoring: Scoring) -> int:
+    """Candidates whose score was made up to put them last, as the system's file lacks theirs; see reranker.missing."""
+    if scoring.max_length is not None:
+        # Of a model, candidates of one text are one pair: fewer pairs than scores is no sign there.
+        return 0
+    scored = sum(one.rerank_score is not None for found in candidates.values() for one in found)
+    return max(0, scored - scoring.pairs)
 
 
 def _by_score(candidate: Candidate) -> tuple[float, int, str]:

@@ -97,7 +97,8 @@ def _with_path(named: str | None, overrides: Sequence[str]) -> DictConfig:
         raise ConfigError(f"found both {named} and dataset.path; expected one of them")
     if "path" not in config.dataset.keys():  # noqa: SIM118 - one without a value counts
         raise ConfigError(f"found {named}, but this data set has no dataset.path; name it by its own settings")
-    config.dataset.path = named
+    # Of a text, OmegaConf would read ${ and ??? as its own.
+    config.dataset.path = Path(named)
     return config
 
 

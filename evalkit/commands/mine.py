@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.analysis.derive import unmeasured
 from evalkit.analysis.holdout import hold_out
 from evalkit.analysis.mined import Mined, MiningRule
 from evalkit.analysis.mining import mine
@@ -29,7 +30,8 @@ def run(arguments: Namespace) -> int:
     Raises:
         ConfigError: A setting is impossible, the queries were held out, the data set cannot be found again, or the
             folder is there already.
-        DataError: There is no such result, its data set is another one now, or nothing can be learnt from it.
+        DataError: There is no such result, its data set is another one now, some candidates have no score of the
+            system, or nothing can be learnt from it.
         ControlError: The result is invalid, or was changed after the run.
         SinkError: The folder cannot be written.
     """
@@ -48,10 +50,11 @@ def run(arguments: Namespace) -> int:
             f"{folder} is the record of an invalid result: a self-check failed, so its scores cannot be trusted. "
             "Nothing is mined from it"
         )
-    _refuse_held_out(result, folder)
+    _refuse_unmeasured(result, folder)
     rule = _rule(arguments, result)
     out = _out(arguments.out, folder)
     dataset = _load(result, moved)
+    _refuse_held_out(dataset, folder)
     held_out = _held_out(arguments, result.evidence, dataset)
     evidence = _without(result.evidence, held_out)
     mined = mine(evidence, contents_of(_met(dataset, evidence)), rule)
@@ -102,14 +105,25 @@ def _out(asked: str | None, folder: Path) -> Path:
     return out
 
 
-def _refuse_held_out(result: EvalResult, folder: Path) -> None:
+def _refuse_unmeasured(result: EvalResult, folder: Path) -> None:
+    """A candidate that was put last by a made-up number is no negative that anybody measured."""
+    missing = unmeasured(result.evidence.candidates, result.scoring)
+    if missing:
+        raise DataError(
+            f"{missing} of {missing + result.scoring.pairs} candidates have no score of the system that reranked them "
+            "(reranker.missing=last), so nothing tells how hard they are; run again with a file that scores all of the "
+            "first sweep.top_k candidates, and mine that result",
+            folder,
+        )
+
+
+def _refuse_held_out(dataset: Dataset, folder: Path) -> None:
     """What an earlier mining held out is the newest result as soon as it has judged a model."""
-    source = result.provenance.config.get("dataset")
-    path = source.get("path") if isinstance(source, Mapping) else None
-    if isinstance(path, str) and is_held_out(Path(path).expanduser()):
+    marked = sum(map(is_held_out, dataset.queries))
+    if marked:
         raise ConfigError(
-            f"{folder} is of queries that were held out from training: {path}. Mined, they could judge no trained "
-            "model any more; name the result of the other queries"
+            f"{folder} is of queries that were held out from training: {marked} of {len(dataset.queries)} say so in "
+            "their metadata. Mined, they could judge no trained model any more; name the result of the other queries"
         )
 
 
@@ -180,7 +194,7 @@ def _about(
         "evalkit": versions().get("evalkit-rerank"),
         "settings": {**asdict(rule), "holdout": arguments.holdout, "seed": arguments.seed},
         "spread": mined.spread,
-        "scores_written": not mine_words.why_unscored(mined, result),
+        "scores_written": not mine_words.why_unscored(mined),
         "counts": mine_words.counts(mined, held_out),
         "left_out": asdict(mined.left_out),
     }

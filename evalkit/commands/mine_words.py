@@ -38,14 +38,12 @@ def counts(mined: Mined, held_out: Sequence[str]) -> dict[str, int]:
     }
 
 
-def why_unscored(mined: Mined, result: EvalResult) -> str:
+def why_unscored(mined: Mined) -> str:
     """Why no scores are written; empty where they are: all of them, or none, as FlagEmbedding's loader wants it."""
     passages = (*mined.positives, *mined.negatives)
     without = sum(one.score is None for one in passages)
     if without:
         return f"{without} of {len(passages)} passages have none, which --scored-only leaves out"
-    if result.provenance.fingerprints.get("reranker", {}).get("missing") == "last":
-        return "the file that they came from lacks some, and what it lacks was put last by numbers that nobody measured"
     return ""
 
 
@@ -53,7 +51,7 @@ def found(mined: Mined, result: EvalResult, held_out: Sequence[str], out: Path) 
     """What was found, what was left out, and where it is."""
     count, left = counts(mined, held_out), mined.left_out
     reasons = [f"{count[f'queue_{name}']} by {name}" for name in get_args(Reason) if count[f"queue_{name}"]]
-    unscored = why_unscored(mined, result)
+    unscored = why_unscored(mined)
     lines = [
         f"mined      {mined.queries} queries of {result.dataset.name}, run {result.run_id}"
         + (f"; {len(held_out)} others are held out" if held_out else ""),
@@ -82,7 +80,8 @@ def found(mined: Mined, result: EvalResult, held_out: Sequence[str], out: Path) 
 def following(result: EvalResult, held_out: Sequence[str], out: Path) -> list[str]:
     """What to do next, and what never to do."""
     lines = [
-        f"Label: write a grade into the third column of {QUEUE}; its first three columns are rows of qrels.",
+        f"Label: write a grade into the third column of {QUEUE}. What is labelled becomes qrels, to be added to yours:",
+        f"  {labelled(out / QUEUE)}",
         f"Fine-tune a reranker: {_training(result, out)}",
         f"An embedder learns from the same file: {EMBEDDER}",
     ]
@@ -100,6 +99,11 @@ def following(result: EvalResult, held_out: Sequence[str], out: Path) -> list[st
         "held out are for that; with the other options of this run:",
         f"  evalkit run {shlex.join(['dataset=beir', *settings])}",
     ]
+
+
+def labelled(queue: Path) -> str:
+    """The command that takes the labelled rows of a queue, as rows of qrels without a header."""
+    return f"awk -F '\\t' -v OFS='\\t' 'NR > 1 && $3 != \"\" {{print $1, $2, $3}}' {shlex.quote(str(queue))}"
 
 
 def _training(result: EvalResult, out: Path) -> str:

@@ -10,8 +10,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from evalkit.data.rows import encodable, shown
-from evalkit.data.selection import LONGEST_SHOWN
+from evalkit.data.rows import encodable, presentable, shown
 from evalkit.errors import DataError
 from evalkit.types import as_list
 
@@ -41,15 +40,16 @@ def check_columns(path: Path, found: Sequence[str], needed: Collection[str] | No
     """Refuse a header that lacks a column or has it twice.
 
     Raises:
-        DataError: The message lists the columns, but for long ones: a file without a header starts with texts.
+        DataError: The message lists the columns, but for what may be a text: a file without a header starts with texts.
     """
     for name in sorted(needed or ()):
         if found.count(name) == 1:
             continue
         if name in found:
             raise DataError(f"two columns are called {name!r}; rename one", path, line)
-        near = difflib.get_close_matches(name, found, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near and len(near[0]) <= LONGEST_SHOWN else ""
+        names = presentable(found)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else "" if names else " Its first row must name the columns"
         raise DataError(f"no column {name!r}; found: {shown(found, repr)}.{hint}", path, line)
 
 

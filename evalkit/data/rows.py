@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from evalkit.data.faults import refuse
 from evalkit.data.files import fault, lines
-from evalkit.data.selection import LONGEST_SHOWN
 from evalkit.errors import DataError
 from evalkit.types import Document, Query
 
@@ -17,6 +17,9 @@ Entry = TypeVar("Entry", Document, Query)
 
 Row = Mapping[str, Any]
 """Column -> value."""
+
+_NAME = re.compile(r"[\w.-]{0,23}[\w-]")
+"""One word of up to 24 characters that does not end like a sentence."""
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
@@ -120,11 +123,29 @@ def text_of(row: Row, key: str, default: str | None = None) -> str:
 
 
 def shown(names: Iterable[str], form: Callable[[str], str] = str) -> str:
-    """Names of keys or columns for a message; long ones are counted: a file without a header starts with texts."""
+    """Names of keys or columns for a message; what may be a text is counted."""
+    known = [name for name in names if name.strip()]
+    quoted = [form(name) for name in presentable(known)]
+    others = len(known) - len(quoted)
+    return ", ".join([*quoted, f"{others} that may be text"] if others else quoted) or "none"
+
+
+def presentable(names: Iterable[str]) -> list[str]:
+    """Those of the names of keys or columns that are no text: a file without a header starts with texts.
+
+    Returns:
+        Single words, in order; none where one of the names ends like a sentence, as they are cells then.
+    """
     known = list(names)
-    short = [form(name) for name in known if len(name) <= LONGEST_SHOWN]
-    long = [f"{len(known) - len(short)} with long names"] if len(short) < len(known) else []
-    return ", ".join(short + long) or "none"
+    if any(map(_is_sentence, known)):
+        return []
+    return [name for name in known if _NAME.fullmatch(name)]
+
+
+def _is_sentence(name: str) -> bool:
+    """Whether it ends like one; a single word with a full stop may be an abbreviation."""
+    end = name.rstrip("\"'»”’) \t\r\n")
+    return end.endswith(("?", "!", "…", "。", "？", "！")) or (end.endswith(".") and len(end.split(maxsplit=1)) > 1)
 
 
 def encodable(value: str, key: str) -> str:

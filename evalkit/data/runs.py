@@ -80,7 +80,8 @@ def _file(setting: str, path: Path) -> Path:
     for candidate in (path, path.with_name(f"{path.name}.gz")):
         if candidate.is_file():
             return candidate
-    raise DataError(f"no such file, nor one with .gz behind it; set {setting} to the path of one", path)
+    found = "a folder; expected a file" if path.is_dir() else "no such file, nor one with .gz behind it"
+    raise DataError(f"{found}; set {setting} to the path of one", path)
 
 
 def _fingerprint(backend: str, path: Path) -> Fingerprint:

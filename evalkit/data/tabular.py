@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from pathlib import Path
@@ -38,21 +39,21 @@ def table(path: Path, needed: Collection[str] | None, dialect: Dialect) -> Part:
 
 def _csv_rows(path: Path, needed: Collection[str] | None, dialect: Dialect) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    content = whole_lines(path)
+    content = _lines(path)
     first = next(((number, line) for number, line in content if line.strip()), None)
     if first is None:
         return
     start, header_line = first
     quote = dialect.quote
-    reader = csv.reader(
-        chain([header_line], (line for _, line in content)),
-        delimiter=dialect.delimiter or _delimiter(header_line, needed or (), quote),
-        quotechar=quote,
-        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
-        strict=True,
-    )
     number, header = start, None
     try:
+        reader = csv.reader(
+            chain([header_line], (line for _, line in content)),
+            delimiter=dialect.delimiter or _delimiter(header_line, needed or (), quote),
+            quotechar=quote,
+            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            strict=True,
+        )
         for cells in reader:
             if header is None:
                 header = [cell.strip() for cell in cells]
@@ -64,8 +65,20 @@ def _csv_rows(path: Path, needed: Collection[str] | None, dialect: Dialect) -> I
                 yield number, {name: cells[place] or None for place, name in wanted}
             number = start + reader.line_num
     except csv.Error as error:
+        if str(error).startswith("new-line character"):
+            what = "a carriage return (CR) inside a row; expected lines that all end alike, in LF or CRLF. Save the "
+            raise DataError(f"{what}file as 'CSV UTF-8', or quote the cell that holds it", path, number) from error
         advice = "Set dataset.quote=null if the file quotes nothing" if quote else "Mend this row"
         raise DataError(f"this row breaks the format of CSV ({error}). {advice}", path, number) from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines; they end in carriage returns where there is no line feed, as in Excel's CSV (Macintosh)."""
+    for number, line in whole_lines(path):
+        if number == 1 and not line.endswith("\n"):
+            yield from enumerate(io.StringIO(line, newline="\r"), start=1)
+        else:
+            yield number, line
 
 
 def _delimiter(header: str, needed: Collection[str], quote: str | None) -> str:

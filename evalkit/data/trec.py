@@ -14,8 +14,8 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
     """Read ``query Q0 document rank score tag``, whatever follows the tag; or ``query document score``.
 
     Columns are separated by tabs (ids may then hold spaces) or, in a line without tabs, by white space. The rank column
-    means nothing; like trec_eval, scores have single precision. A first row of three columns whose last is no number is
-    the header.
+    means nothing; like trec_eval, scores have single precision. A first row of three columns whose last holds no digit
+    and is no number is the header.
 
     Returns:
         query id -> document id -> score.
@@ -30,7 +30,8 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
         fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
         if not width:
             width = 3 if len(fields) == 3 else 6
-            if width == 3 and _single(fields[-1]) is None:
+            # nan is a number without a digit: a bad score, and no header.
+            if width == 3 and _single(fields[-1]) is None and not any(sign.isdigit() for sign in fields[-1]):
                 continue
         if len(fields) < width or (width == 3 and len(fields) > width):
             expected = "3: query document score" if width == 3 else "6: query Q0 document rank score tag"

@@ -35,7 +35,7 @@ def judge(name: str, facts: Facts, selection: Selection, expectation: Expectatio
         _coverage(facts, expectation.metric),
         _texts(facts),
         _leaks(facts),
-        _languages(facts),
+        _languages(facts, selection),
         _families(facts),
         _few(facts, power, expectation),
         *map(_long, facts.lengths),
@@ -154,20 +154,26 @@ def _leaks(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _languages(facts: Facts) -> Iterator[Finding]:
+def _languages(facts: Facts, selection: Selection) -> Iterator[Finding]:
     spoken, sizes = facts.languages, facts.sizes
     level: Level = "warning" if spoken.documents or spoken.queries else "note"
     for part, count, total in (
         ("documents", spoken.documents_without, sizes.documents),
         ("queries", spoken.queries_without, sizes.selected),
     ):
+        tag_or_pattern = f"{{{part}: de}}, or a pattern that finds it in the id: {{{part}: '^([a-z]{{2}})-'}}"
+        # A tag leaves none without, so what is set and left some is a pattern.
+        is_set = selection.lang.get(part) is not None
         yield from number(
-            level,
+            "warning" if is_set else level,
             f"{part}-without-language",
             f"{part} that declare no language",
             count,
             total,
-            f"set dataset.lang={{{part}: de}}, or a pattern that finds it in the id: {{{part}: '^([a-z]{{2}})-'}}",
+            f"the pattern dataset.lang.{part} finds a language in none of these {count} ids; correct it, or set "
+            f"dataset.lang={tag_or_pattern}"
+            if is_set
+            else f"set dataset.lang={tag_or_pattern}",
         )
 
 

@@ -24,6 +24,7 @@ API_KEY = "EVALKIT_EMBEDDER_API_KEY"
 
 _PATH = "/embeddings"
 _OWN_FIELDS = ("model", "input", "encoding_format")
+_NO_NUMBERS = "vectors that are not lists of numbers, all of one length"
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -62,6 +63,11 @@ class HttpEmbedder:
         allow_remote: bool,
     ) -> None:
         for name, value in (("model", model), ("revision", revision)):
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                raise ConfigError(
+                    f"embedder.{name} is of type {type(value).__name__}; expected text. What looks like a number is "
+                    f"quoted twice for the shell: embedder.{name}='\"7431069\"'"
+                )
             text(f"embedder.{name}", value)
             if not value.strip():
                 raise ConfigError(f"embedder.{name} is empty; expected what names the vectors' model for good")
@@ -158,7 +164,7 @@ class HttpEmbedder:
     def _vectors(self, answer: bytes, texts: Sequence[str]) -> Vectors:
         try:
             data = [(entry["index"], entry["embedding"]) for entry in json.loads(answer)["data"]]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             raise self._unusable("no list of embeddings with their indices; check embedder.url") from None
         if len(data) != len(texts):
             raise self._unusable(f"{len(data)} vectors for {len(texts)} texts")
@@ -167,14 +173,17 @@ class HttpEmbedder:
         if set(by_index) != set(range(len(texts))):
             raise self._unusable(f"vectors that are not numbered 0 to {len(texts) - 1}, each once")
         try:
+            # NumPy would make numbers of texts and booleans; null is what some servers write for what is not finite.
+            if any({type(number) for number in vector} - {int, float, type(None)} for vector in by_index.values()):
+                raise self._unusable(_NO_NUMBERS)
             rows = np.array([by_index[index] for index in range(len(texts))], dtype=np.float64)
         except (ValueError, TypeError, OverflowError):
-            raise self._unusable("vectors that are not lists of numbers, all of one length") from None
+            raise self._unusable(_NO_NUMBERS) from None
         return self._fit(rows, texts)
 
     def _fit(self, rows: NDArray[np.float64], texts: Sequence[str]) -> Vectors:
         if rows.ndim != 2 or rows.shape[1] == 0:
-            raise self._unusable("vectors that are not lists of numbers, all of one length")
+            raise self._unusable(_NO_NUMBERS)
         if rows.shape[1] != (self._dimension or rows.shape[1]):
             raise self._unusable(
                 f"vectors of dimension {rows.shape[1]}, and {self._dimension} before: the model changed"

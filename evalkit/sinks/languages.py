@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evalkit.parts import LanguageBias, LanguageGain, Languages
+from evalkit.parts import SIGNIFICANT, LanguageBias, LanguageGain, Languages
 from evalkit.result import EvalResult
 from evalkit.sinks.escaping import one_line
-from evalkit.sinks.table import DASH, SIGNIFICANT, aligned, interval
+from evalkit.sinks.table import DASH, aligned, interval
 
 POOLED, ALL = "pooled", "all"
 

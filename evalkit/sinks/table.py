@@ -108,7 +108,10 @@ def notes(result: EvalResult) -> list[str]:
     dataset, scoring = result.dataset, result.scoring
     found = list(dataset.warnings)
     if dataset.dangling:
-        found.append(f"{len(dataset.dangling)} relevant documents are not in the corpus; they count as never found")
+        found.append(
+            f"{len(dataset.dangling)} relevant documents are not in the corpus; they count as never found, unless the "
+            "given run returned them"
+        )
     if dataset.unanswered:
         found.append(
             f"{len(dataset.unanswered)} of {len(result.evidence.qrels)} queries are not answered by the run of "

@@ -139,7 +139,10 @@ def test_a_folder_is_short_for_two_overrides(folder: Path, capsys: Lines) -> Non
     assert short["facts"]["sizes"]["evaluated"] == 1
 
 
-@pytest.mark.parametrize("name", ["with space", "a=b", "üñ'{x}", "[a,b]"])
+@pytest.mark.parametrize(
+    "name",
+    ["with space", "a=b", "üñ'{x}", "üñ'${x}", "${oc.env:HOME}", "a$${b}${", "???", "[a,b]", '"ä", (1)'],
+)
 def test_a_folder_may_have_any_name(folder: Path, name: str, capsys: Lines) -> None:
     moved = folder.rename(folder.with_name(name))
     assert as_json([str(moved)], capsys)["name"] == name

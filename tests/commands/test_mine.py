@@ -218,7 +218,11 @@ def test_held_out_queries_are_not_mined_and_are_a_data_set_of_their_own(
     held = build_plan(compose_config(shlex.split(printed)[2:])).source.load()
     whole = beir(data).load()
     assert (held.name, held.corpus_digest) == ("made-heldout", whole.corpus_digest)
-    assert held.queries == tuple(query for query in whole.queries if query.id in held.qrels)
+    assert held.queries == tuple(
+        replace(query, metadata={**query.metadata, "evalkit_mine": "held out"})
+        for query in whole.queries
+        if query.id in held.qrels
+    )
     assert held.qrels == {query.id: whole.qrels[query.id] for query in held.queries}
     mined = {row["query"] for row in rows_of(Path("with blank"))}
     assert mined | {query.text for query in held.queries} == {query.text for query in whole.queries}
@@ -233,7 +237,21 @@ def test_what_was_held_out_is_never_mined(folder: Path, home: Path, capsys: pyte
     (home / "out" / "heldout").rename(home / "copy")
     finished("copy", home / "reports")
     assert main(["mine"]) == 2
-    assert "is of queries that were held out from training: copy. " in capsys.readouterr().err
+    count = len((home / "copy" / "queries.jsonl").read_text().splitlines())
+    told = f"is of queries that were held out from training: {count} of {count} say so in their metadata. "
+    assert told in capsys.readouterr().err
+    (home / "copy").rename(home / "moved")
+    assert main(["mine", "dataset.path=moved"]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_what_was_held_out_is_never_mined_when_it_was_converted(
+    folder: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mine", str(folder), "--holdout", "0.5", "--out", "out"]) == 0
+    assert main(["data", "convert", "converted", "dataset=beir", "dataset.path=out/heldout"]) == 0
+    assert main(["mine", str(finished("converted", home / "others"))]) == 2
+    assert "is of queries that were held out from training: " in capsys.readouterr().err
 
 
 def test_unscored_positives_stay_and_no_scores_are_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,14 +285,22 @@ def _candidates(folder: Path) -> list[tuple[str, str]]:
     return list(zip(table["query_id"], table["doc_id"], strict=True))
 
 
-def test_scores_that_nobody_measured_are_not_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def lacking(document: dict[str, Any]) -> None:
-        document["provenance"]["fingerprints"]["reranker"]["missing"] = "last"
+@pytest.mark.parametrize("lacking", [0, 7])
+def test_scores_that_nobody_measured_are_not_mined(
+    folder: Path, lacking: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten candidates of each of 24 queries are 240; the file that gave the scores may lack seven of them."""
 
-    edit(folder, lacking)
-    assert main(["mine", str(folder), "--out", "out"]) == 0
-    assert "scores     not written: the file that they came from lacks some" in capsys.readouterr().out
-    assert set(rows_of(Path("out"))[0]) == {"query", "pos", "neg"}
+    def given(document: dict[str, Any]) -> None:
+        document["provenance"]["fingerprints"]["reranker"]["missing"] = "last"
+        document["scoring"] |= {"pairs": 240 - lacking, "max_length": None}
+
+    edit(folder, given)
+    assert main(["mine", str(folder), "--out", "out"]) == (2 if lacking else 0)
+    captured = capsys.readouterr()
+    assert ("7 of 240 candidates have no score of the system that reranked them" in captured.err) is bool(lacking)
+    assert ("scores     written" in captured.out) is (lacking == 0)
+    assert Path("out").exists() is (lacking == 0)
 
 
 def test_the_training_command_reads_with_the_prompts_of_the_run(

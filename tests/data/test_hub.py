@@ -198,7 +198,7 @@ def test_a_table_without_a_header_is_not_quoted(tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").unlink()
     (tmp_path / "corpus.tsv").write_text("d1\tthe client's secret is safe here\nd2\ttwo\n")
     message = error_of(hub(tmp_path))
-    assert message == f"{tmp_path}/corpus.tsv:2: no _id; expected a string. Keys here: d1, 1 with long names"
+    assert message == f"{tmp_path}/corpus.tsv:2: no _id; expected a string. Keys here: d1, 1 that may be text"
 
 
 def test_a_card_that_cannot_be_read_is_named(tmp_path: Path) -> None:

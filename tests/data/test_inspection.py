@@ -92,6 +92,28 @@ def test_where_nothing_declares_a_language_that_is_a_note(write_beir: BeirWriter
     assert look(folder, lang={"documents": "de", "queries": "de"}).findings == ()
 
 
+@pytest.mark.parametrize("pattern", ["^([a-z]{2})-", "^q(x?)"])
+def test_a_pattern_that_finds_no_language_is_not_answered_as_if_none_were_set(
+    write_beir: BeirWriter, pattern: str
+) -> None:
+    folder = write_beir(DOCUMENTS, QUERIES, JUDGMENTS)
+    found = look(folder, lang={"documents": "de", "queries": pattern})
+    assert names(found) == [("warning", "queries-without-language")]
+    assert (found.findings[0].count, found.findings[0].total) == (2, 2)
+    assert found.findings[0].advice.startswith(
+        "the pattern dataset.lang.queries finds a language in none of these 2 ids; correct it, or set dataset.lang="
+    )
+
+
+def test_a_pattern_is_held_only_to_the_ids_without_a_language(write_beir: BeirWriter) -> None:
+    """q1 says its language itself, and the pattern finds that of d1, d2 and d3 alone."""
+    folder = write_beir(DOCUMENTS, QUERIES, JUDGMENTS, metadata={"q1": DE, "q2": DE})
+    found = look(folder, lang={"documents": "^(d)[123]$", "queries": "^(xx)"})
+    assert names(found) == [("warning", "documents-without-language")]
+    assert (found.findings[0].count, found.findings[0].total) == (1, 4)
+    assert "in none of these 1 ids" in found.findings[0].advice
+
+
 # --- families and power ---------------------------------------------------------------------------
 
 

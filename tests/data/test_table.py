@@ -143,7 +143,7 @@ def test_a_missing_column_is_answered_with_those_there_are(tmp_path: Path, kind:
     path = write(tmp_path, kind, [{"frage": "a", "answer": "b", "x" * 30: "c"}])
     message = error_of(table(path, columns={"question": "Frage"}))
     assert message.startswith(f"{path}:")
-    assert "no column 'Frage'; found: 'frage', 'answer', 1 with long names. Did you mean 'frage'?" in message
+    assert "no column 'Frage'; found: 'frage', 'answer', 1 that may be text. Did you mean 'frage'?" in message
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "xlsx"])
@@ -341,6 +341,40 @@ def test_the_delimiter_can_be_given(tmp_path: Path, delimiter: str, sign: str) -
     assert list(queries_of(table(path, delimiter=delimiter).load()).values()) == ["a,b;c?"]
 
 
+@pytest.mark.parametrize("quote", ['"', None])
+@pytest.mark.parametrize("sign", [",", ";"])
+def test_lines_may_end_in_carriage_returns_alone(tmp_path: Path, sign: str, quote: str | None) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_bytes(f"\ufeffquestion{sign}answer\rQ1{sign}A1\r\rQ2{sign}A2".encode())
+    dataset = table(path, quote=quote).load()
+    assert list(queries_of(dataset).values()) == ["Q1", "Q2"]
+    assert list(documents_of(dataset).values()) == ["A1", "A2"]
+
+
+def test_a_carriage_return_inside_quotes_is_part_of_its_cell(tmp_path: Path) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_bytes(b'question,answer\r"Q\r1",A1\r')
+    assert list(queries_of(table(path).load()).values()) == ["Q\r1"]
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("Wie hoch ist mein Lohn?,5000", "2 that may be text. Its first row must name the columns"),
+        ("Lohn,Der Lohn steigt im Mai.", "2 that may be text. Its first row must name the columns"),
+        ('Lohn,"Er sagte: ""Nein!"""', "2 that may be text. Its first row must name the columns"),
+        ("Mein Lohn,Frage_1,Grösse-2.b", "'Frage_1', 'Grösse-2.b', 1 that may be text."),
+        ("Nr.,Frage", "'Frage', 1 that may be text."),
+        (f"{'n' * 24},{'m' * 25},", f"'{'n' * 24}', 1 that may be text."),
+        ("Frage(n),Text/Antwort", "2 that may be text. Its first row must name the columns"),
+    ],
+)
+def test_of_a_first_row_only_what_looks_like_names_is_quoted(tmp_path: Path, header: str, found: str) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_text(f"{header}\n", "utf-8")
+    assert error_of(table(path)) == f"{path}:1: no column 'answer'; found: {found}"
+
+
 def test_a_file_that_quotes_nothing_is_read_when_told(tmp_path: Path) -> None:
     path = tmp_path / "faq.tsv"
     path.write_text('question\tanswer\nwho?\t"one" and two\nwhy?\t"\n')
@@ -359,7 +393,14 @@ def test_a_file_that_quotes_nothing_is_read_when_told(tmp_path: Path) -> None:
         (b"question,answer\na?,one\nb?,Z\xfcrich\n", 3, "not UTF-8 (byte 0xfc); convert the file to UTF-8"),
         ("question,answer\n".encode("utf-16"), 1, "not UTF-8 (byte 0xff)"),
         (b"question,answer,answer\na?,one,two\n", 1, "two columns are called 'answer'; rename one"),
-        (b"Who pays the secret fee of the client?,answer\n", 1, "found: 'answer', 1 with long names"),
+        (b"Who pays the secret fee of the client?,answer\n", 1, "found: 2 that may be text"),
+        (
+            b"question,answer\ra?,one\r\nb?,two\r\n",
+            1,
+            "a carriage return (CR) inside a row; expected lines that all end",
+        ),
+        (b"question,answer\na?,one\rb?,two\n", 2, "a carriage return (CR) inside a row; expected lines that all end"),
+        (b"question,answer\ra?,one\rb?,two,three\r", 3, "3 cells; the header has 2"),
     ],
 )
 def test_broken_csv_is_refused_with_file_and_line(tmp_path: Path, content: bytes, number: int, what: str) -> None:

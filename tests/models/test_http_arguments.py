@@ -53,7 +53,17 @@ def test_the_order_of_fields_does_not_matter() -> None:
     [
         ({"model": None}, "embedder.model is null; expected text"),
         ({"model": " "}, "embedder.model is empty; expected what names the vectors' model for good"),
-        ({"revision": 1.5}, "embedder.revision is of type float; expected text"),
+        ({"model": True}, "embedder.model is of type bool; expected text"),
+        (
+            {"revision": 7431069},
+            "embedder.revision is of type int; expected text. What looks like a number is quoted twice for the shell: "
+            "embedder.revision='\"7431069\"'",
+        ),
+        (
+            {"model": 1.5},
+            "embedder.model is of type float; expected text. What looks like a number is quoted twice for the shell: "
+            "embedder.model='\"7431069\"'",
+        ),
         ({"revision": ""}, "embedder.revision is empty; expected what names the vectors' model for good"),
         ({"query_prompt": None}, "embedder.query_prompt is null; expected text"),
         ({"document_prompt": 5}, "embedder.document_prompt is of type int; expected text"),
