@@ -115,20 +115,19 @@ def _data(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", metavar="check | convert", required=True)
     what = "what is wrong with a data set, and what it can tell; loads no model; exit 2 where a run would refuse it"
     check = actions.add_parser("check", help=what, description=what, allow_abbrev=False)
-    check.add_argument(
-        "words",
-        nargs="*",
-        metavar="FOLDER | key=value",
-        help="BEIR folder; Hydra overrides, such as dataset=table dataset.path=faq.xlsx",
-    )
+    _folder_and_overrides(check, "BEIR folder")
     check.add_argument("--json", action="store_true", help="print everything that was found as JSON")
     what = "write the data set that a run would evaluate as a BEIR folder"
     convert = actions.add_parser("convert", help=what, description=what, allow_abbrev=False)
-    convert.add_argument(
+    _folder_and_overrides(convert, "new folder to write")
+
+
+def _folder_and_overrides(command: argparse.ArgumentParser, folder: str) -> None:
+    command.add_argument(
         "words",
         nargs="*",
         metavar="FOLDER | key=value",
-        help="new folder to write; Hydra overrides, such as dataset=table dataset.path=faq.xlsx",
+        help=f"{folder}; Hydra overrides, such as dataset=table dataset.path=faq.xlsx",
     )
 
 

@@ -109,11 +109,8 @@ def found_scores(
     with log.phase("load_scores"):
         scores = given.scores()
     log.computed["pairs"] = 0
-    lacking = {
-        query_id: sum(one.doc_id not in scores.get(query_id, {}) for one in found[:top_k])
-        for query_id, found in retrieved.items()
-    }
-    pairs, missing = sum(len(found[:top_k]) for found in retrieved.values()), sum(lacking.values())
+    scored = [one.doc_id in scores.get(query_id, {}) for query_id, found in retrieved.items() for one in found[:top_k]]
+    pairs, missing = len(scored), scored.count(False)
     if missing == pairs:
         raise DataError(
             f"none of the {pairs} candidates has a score in the file of stage 2; are both files of one system, and are "

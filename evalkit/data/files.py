@@ -52,17 +52,6 @@ def plain_name(path: Path) -> str:
     return name if path.is_dir() else name.removesuffix(".gz").rpartition(".")[0] or name
 
 
-def require(path: Path) -> Path:
-    """The file itself.
-
-    Raises:
-        DataError: There is none.
-    """
-    if not path.is_file():
-        raise DataError("no such file; check the path", path)
-    return path
-
-
 def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     r"""Yield (1-based number, text) of every line that is not blank.
 

@@ -178,17 +178,23 @@ def made(
     return FORMS[form](to, documents, queries, judgments)
 
 
-def check_plain(source: Source) -> None:
+PLAIN = (
+    {"d1": "one", "d2": "two", "d3": "three"},
+    {"q1": "first?", "q2": "second?"},
+    {"q1": {"d1": 1, "d3": 0}, "q2": {"d2": 2}},
+    (),
+)
+"""Documents, queries, judgments and warnings of the data set as it was made."""
+
+
+def read(source: Source) -> tuple[object, ...]:
     dataset = source.load()
-    assert documents_of(dataset) == {"d1": "one", "d2": "two", "d3": "three"}
-    assert queries_of(dataset) == {"q1": "first?", "q2": "second?"}
-    assert qrels_of(dataset) == {"q1": {"d1": 1, "d3": 0}, "q2": {"d2": 2}}
-    assert dataset.warnings == ()
+    return documents_of(dataset), queries_of(dataset), qrels_of(dataset), dataset.warnings
 
 
 @every_form
 def test_graded_and_binary_judgments_are_read_alike(to: Writer, form: str) -> None:
-    check_plain(made(to, form))
+    assert read(made(to, form)) == PLAIN
 
 
 @pytest.mark.parametrize("form", TEXT_FORMS)
@@ -197,7 +203,7 @@ def test_graded_and_binary_judgments_are_read_alike(to: Writer, form: str) -> No
 )
 def test_byte_order_marks_and_carriage_returns_are_dropped(to: Writer, form: str, mark: str, end: str) -> None:
     to.mark, to.end = mark, end
-    check_plain(made(to, form))
+    assert read(made(to, form)) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -221,7 +227,7 @@ def test_files_of_judgments_are_read_with_or_without_header_in_three_or_four_col
     for path in (to.folder / "qrels").glob("test.jsonl"):
         path.unlink()
     to.text(name, lines)
-    check_plain(source)
+    assert read(source) == PLAIN
 
 
 @every_form
