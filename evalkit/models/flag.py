@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.checks import boolean, text, unfit, whole_number
+from evalkit.checks import boolean, unfit, whole_number
 from evalkit.errors import ConfigError
 from evalkit.models.flag_library import Dtype, FlagLibrary, Tokens
+from evalkit.models.prompts import Prompts
 from evalkit.models.weights import Weights
 from evalkit.models.windows import in_windows
 from evalkit.ports import Pair, Vectors
@@ -59,14 +60,11 @@ class FlagEmbedder:
         if pooling not in ("cls", "mean"):
             raise ConfigError(f"pooling is {pooling!r}; known are cls and mean")
         boolean("embedder.normalize", normalize)
-        text("embedder.query_prompt", query_prompt)
-        text("embedder.document_prompt", document_prompt)
+        self._prompts = Prompts("embedder", query_prompt, document_prompt)
         options = {"pooling_method": pooling, "normalize_embeddings": normalize}
         self._library = FlagLibrary(model_class, "AutoModel", options, weights, dtype, device, max_length, token_budget)
         self._pooling = pooling
         self._normalize = normalize
-        self._query_prompt = query_prompt
-        self._document_prompt = document_prompt
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -75,8 +73,7 @@ class FlagEmbedder:
             **self._library.fingerprint,
             "pooling": self._pooling,
             "normalize": self._normalize,
-            "query_prompt": self._query_prompt,
-            "document_prompt": self._document_prompt,
+            **self._prompts.fingerprint,
         }
 
     @property
@@ -98,7 +95,7 @@ class FlagEmbedder:
         Raises:
             ModelError: Weights are missing or unfit, or a vector is not finite.
         """
-        return self._embed([self._document_prompt + text for text in texts])
+        return self._embed(self._prompts.documents(texts))
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """One vector per query.
@@ -109,7 +106,7 @@ class FlagEmbedder:
         Raises:
             ModelError: Weights are missing or unfit, or a vector is not finite.
         """
-        return self._embed([self._query_prompt + text for text in texts])
+        return self._embed(self._prompts.queries(texts))
 
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Tokens of each document before anything is cut, prompt and special tokens included.
@@ -119,7 +116,7 @@ class FlagEmbedder:
         """
         if not texts:
             return np.empty(0, dtype=np.int64)
-        prompted = [self._document_prompt + text for text in texts]
+        prompted = self._prompts.documents(texts)
         return np.array(list(map(len, self._library.tokenizer(prompted, verbose=False)["input_ids"])), dtype=np.int64)
 
     def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:
@@ -131,7 +128,7 @@ class FlagEmbedder:
         """
         library = self._library
         room = library.max_length - library.tokenizer.num_special_tokens_to_add(pair=False)
-        return in_windows(texts, [room] * len(texts), overlap, library.spans, self._document_prompt)
+        return in_windows(texts, [room] * len(texts), overlap, library.spans, self._prompts.document)
 
     def _embed(self, texts: list[str]) -> Vectors:
         if not texts:
@@ -177,8 +174,7 @@ class FlagReranker:
         query_max_length: int | None,
         token_budget: int,
     ) -> None:
-        text("reranker.query_prompt", query_prompt)
-        text("reranker.document_prompt", document_prompt)
+        self._prompts = Prompts("reranker", query_prompt, document_prompt)
         whole_number("reranker.query_max_length", query_max_length, 1, or_null=True)
         self._library = FlagLibrary(
             "FlagReranker",
@@ -190,8 +186,6 @@ class FlagReranker:
             max_length,
             token_budget,
         )
-        self._query_prompt = query_prompt
-        self._document_prompt = document_prompt
         self._query_max_length = max_length * 3 // 4 if query_max_length is None else query_max_length
         if self._query_max_length >= max_length:
             raise unfit("reranker.query_max_length", query_max_length, f"less than max_length, {max_length}")
@@ -202,8 +196,7 @@ class FlagReranker:
         return {
             **self._library.fingerprint,
             "query_max_length": self._query_max_length,
-            "query_prompt": self._query_prompt,
-            "document_prompt": self._document_prompt,
+            **self._prompts.fingerprint,
         }
 
     @property
@@ -244,7 +237,8 @@ class FlagReranker:
         tokenizer = self._library.tokenizer
         specials = tokenizer.num_special_tokens_to_add(pair=True)
         queries, documents = (
-            tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] for texts in self._prompted(pairs)
+            tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+            for texts in self._prompts.pairs(pairs)
         )
         counts = [len(query) + len(document) + specials for query, document in zip(queries, documents, strict=True)]
         return np.array(counts, dtype=np.int64)
@@ -258,14 +252,9 @@ class FlagReranker:
         """
         library = self._library
         room = self.max_length - library.tokenizer.num_special_tokens_to_add(pair=True)
-        queries = library.spans([self._query_prompt + query for query, _ in pairs])
+        queries = library.spans(self._prompts.queries([query for query, _ in pairs]))
         rooms = [room - min(len(query), self._query_max_length) for query in queries]
-        return in_windows([text for _, text in pairs], rooms, overlap, library.spans, self._document_prompt)
-
-    def _prompted(self, pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
-        queries = [self._query_prompt + query for query, _ in pairs]
-        documents = [self._document_prompt + document for _, document in pairs]
-        return queries, documents
+        return in_windows([text for _, text in pairs], rooms, overlap, library.spans, self._prompts.document)
 
     def _tokenise(self, pairs: Sequence[Pair]) -> list[Tokens]:
         """Cut and join as ``compute_score_single_gpu`` does."""
@@ -276,7 +265,7 @@ class FlagReranker:
         tokenizer = self._library.loaded.tokenizer
         queries, documents = (
             tokenizer(texts, add_special_tokens=False, max_length=limit, truncation=True)["input_ids"]
-            for texts, limit in zip(self._prompted(pairs), (self._query_max_length, self.max_length), strict=True)
+            for texts, limit in zip(self._prompts.pairs(pairs), (self._query_max_length, self.max_length), strict=True)
         )
         return [
             prepare_for_model_compat(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evalkit.checks import boolean, text, whole_number
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.endpoint import Endpoint
+from evalkit.models.prompts import Prompts
 from evalkit.ports import Vectors
 from evalkit.provenance import without_credentials
 from evalkit.types import Fingerprint
@@ -71,8 +72,6 @@ class HttpEmbedder:
             text(f"embedder.{name}", value)
             if not value.strip():
                 raise ConfigError(f"embedder.{name} is empty; expected what names the vectors' model for good")
-        text("embedder.query_prompt", query_prompt)
-        text("embedder.document_prompt", document_prompt)
         boolean("embedder.normalize", normalize)
         whole_number("embedder.batch", batch, 1)
         self._endpoint = Endpoint(url, API_KEY, timeout_s, allow_remote)
@@ -80,8 +79,7 @@ class HttpEmbedder:
         self._revision = revision
         self._query_fields = _checked("query_fields", query_fields)
         self._document_fields = _checked("document_fields", document_fields)
-        self._query_prompt = query_prompt
-        self._document_prompt = document_prompt
+        self._prompts = Prompts("embedder", query_prompt, document_prompt)
         self._normalize = normalize
         self._batch = batch
         self._dimension: int | None = None
@@ -94,8 +92,7 @@ class HttpEmbedder:
             "weights": f"{self._model}@{self._revision}",
             "query_fields": json.dumps(self._query_fields, sort_keys=True),
             "document_fields": json.dumps(self._document_fields, sort_keys=True),
-            "query_prompt": self._query_prompt,
-            "document_prompt": self._document_prompt,
+            **self._prompts.fingerprint,
             "normalize": self._normalize,
         }
 
@@ -109,7 +106,7 @@ class HttpEmbedder:
             ConfigError: The server stands where texts must not go; nothing was sent.
             ModelError: The server cannot be reached, refuses, or does not return a usable vector for each text.
         """
-        return self._embed([self._document_prompt + text for text in texts], self._document_fields)
+        return self._embed(self._prompts.documents(texts), self._document_fields)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """One vector per query.
@@ -121,7 +118,7 @@ class HttpEmbedder:
             ConfigError: The server stands where texts must not go; nothing was sent.
             ModelError: The server cannot be reached, refuses, or does not return a usable vector for each text.
         """
-        return self._embed([self._query_prompt + text for text in texts], self._query_fields)
+        return self._embed(self._prompts.queries(texts), self._query_fields)
 
     def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:  # noqa: ARG002 - part of the port
         """Refused: only the server knows its tokens.

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.checks import boolean, text
+from evalkit.checks import boolean
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Rows
 from evalkit.models.onnx_graph import OnnxGraph
+from evalkit.models.prompts import Prompts
 from evalkit.models.weights import Weights
 from evalkit.models.windows import in_windows
 from evalkit.ports import Pair, Vectors
@@ -59,13 +60,10 @@ class OnnxEmbedder:
         if pooling not in ("cls", "mean"):
             raise ConfigError(f"pooling is {pooling!r}; known are cls and mean")
         boolean("embedder.normalize", normalize)
-        text("embedder.query_prompt", query_prompt)
-        text("embedder.document_prompt", document_prompt)
+        self._prompts = Prompts("embedder", query_prompt, document_prompt)
         self._graph = OnnxGraph("embedder", weights, file, max_length, threads, token_budget)
         self._pooling = pooling
         self._normalize = normalize
-        self._query_prompt = query_prompt
-        self._document_prompt = document_prompt
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -74,8 +72,7 @@ class OnnxEmbedder:
             **self._graph.fingerprint,
             "pooling": self._pooling,
             "normalize": self._normalize,
-            "query_prompt": self._query_prompt,
-            "document_prompt": self._document_prompt,
+            **self._prompts.fingerprint,
         }
 
     @property
@@ -97,7 +94,7 @@ class OnnxEmbedder:
         Raises:
             ModelError: Weights are missing or unfit, or a vector is not finite.
         """
-        return self._embed([self._document_prompt + text for text in texts])
+        return self._embed(self._prompts.documents(texts))
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """One vector per query.
@@ -108,7 +105,7 @@ class OnnxEmbedder:
         Raises:
             ModelError: Weights are missing or unfit, or a vector is not finite.
         """
-        return self._embed([self._query_prompt + text for text in texts])
+        return self._embed(self._prompts.queries(texts))
 
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Tokens of each document before anything is cut, prompt and special tokens included.
@@ -117,7 +114,7 @@ class OnnxEmbedder:
             Shape (n,).
         """
         specials = self._graph.tokenizer.num_special_tokens_to_add(is_pair=False)
-        encoded = self._graph.encode([self._document_prompt + text for text in texts])
+        encoded = self._graph.encode(self._prompts.documents(texts))
         return np.array([len(one.ids) + specials for one in encoded], dtype=np.int64)
 
     def windows(self, texts: Sequence[str], overlap: int) -> list[list[str]]:
@@ -128,7 +125,7 @@ class OnnxEmbedder:
             overlap: Tokens that a window shares with the one before.
         """
         room = self._graph.max_length - self._graph.tokenizer.num_special_tokens_to_add(is_pair=False)
-        return in_windows(texts, [room] * len(texts), overlap, self._graph.spans, self._document_prompt)
+        return in_windows(texts, [room] * len(texts), overlap, self._graph.spans, self._prompts.document)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         tokenizer = self._graph.tokenizer
