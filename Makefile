@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help eval gate baseline report verify compare test lint bench ui clean
+.PHONY: help eval gate baseline report verify compare serve test lint bench ui clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ verify: .venv/.eval ## derive the newest result again and check every file of it
 compare: .venv/.eval ## two results side by side (A=reports/<dataset>/<run id> B=...)
 	$(BIN)/evalkit compare $(A) $(B)
 
+serve: .venv/.serve ## the reranker behind /v1/rerank (ARGS="reranker=bge_reranker_v2_m3 serve.port=8000")
+	$(BIN)/evalkit serve $(ARGS)
+
 test: .venv/.dev ## prove the tool
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -38,7 +41,7 @@ lint: .venv/.dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.dev ## measure (BENCH=one_pass, analysis, coverage, sequential, report, corpus or peers)
+bench: .venv/.dev ## measure (BENCH=one_pass, analysis, coverage, sequential, report, corpus, peers or serving)
 	$(BIN)/python -m tests.benchmarks.$(BENCH) $(ARGS)
 
 ui: .venv/.eval ## serve MLflow's pages over the results, here only, and print their address (ARGS="--port 5001")
@@ -52,6 +55,10 @@ clean: ## forget results and what was computed; keep .venv and baselines
 	@echo "Setting up .venv, once; this takes a few minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) --editable '.[embedded]'
+	touch $@
+
+.venv/.serve: .venv/.eval
+	$(INSTALL) --editable '.[serve]'
 	touch $@
 
 .venv/.dev: .venv/.eval

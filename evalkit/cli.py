@@ -17,6 +17,7 @@ from importlib import import_module, metadata
 
 from evalkit.errors import EvalkitError
 
+EXPORT = "write a model as an ONNX folder, checked against torch; exit 2, with nothing written, where they differ"
 RESULT = "result folder, or its result.json; left out, the newest"
 
 
@@ -78,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="MLflow's pages over the results that were logged", allow_abbrev=False)
     ui.add_argument("words", nargs="*", metavar="key=value", help="Hydra overrides, such as reports_dir=...")
     ui.add_argument("--port", type=int, default=5000, help="port of 127.0.0.1; left out, 5000")
+    what = "a reranker behind /v1/rerank, for example: evalkit serve reranker=minilm_l12_en serve.port=8000"
+    serve = commands.add_parser("serve", help=what, description=what, allow_abbrev=False)
+    serve.add_argument("words", nargs="*", metavar="key=value", help="Hydra overrides, such as serve.host=0.0.0.0")
+    _export(commands.add_parser("export", help=EXPORT, description=EXPORT, allow_abbrev=False))
+    what = "whether a run with these overrides will start here, and with what; exit 2 where it will not"
+    _doctor(commands.add_parser("doctor", help=what, description=what, allow_abbrev=False))
     compare = commands.add_parser("compare", help="two results side by side, paired by query", allow_abbrev=False)
     compare.add_argument("first", metavar="A", help="result folder")
     compare.add_argument("second", metavar="B", help="result folder; what changed from A to B is shown")
@@ -85,6 +92,15 @@ def _parser() -> argparse.ArgumentParser:
         "--html", metavar="FILE", nargs="?", const="compare.html", help="draw them into a page, compare.html by default"
     )
     return parser
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("role", choices=("embedder", "reranker"), help="which model of the configuration")
+    command.add_argument(
+        "words", nargs="*", metavar="key=value", help="Hydra overrides, such as reranker=bge_reranker_v2_m3"
+    )
+    command.add_argument("--to", metavar="FOLDER", required=True, help="new folder to write")
+    command.add_argument("--int8", action="store_true", help="also write the graph quantised to int8")
 
 
 def _command(
@@ -95,6 +111,18 @@ def _command(
         "words", nargs="*", metavar="RESULT | key=value", help=f"{RESULT}; Hydra overrides, such as reports_dir=..."
     )
     return command
+
+
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("words", nargs="*", metavar="key=value", help="Hydra overrides, as for evalkit run")
+    command.add_argument("--json", action="store_true", help="print what was found as JSON")
+    command.add_argument(
+        "--published",
+        metavar="NAME",
+        nargs="?",
+        const="",
+        help="run what published figures are of, by default the production pair; exit 5 where they are not reproduced",
+    )
 
 
 def _gate(command: argparse.ArgumentParser) -> None:

@@ -16,10 +16,11 @@ from evalkit.checks import boolean, unfit, whole_number
 from evalkit.composition import CONFIG_ERRORS, explain, folder_of
 from evalkit.errors import ConfigError
 from evalkit.findings import Expectation
-from evalkit.ports import DatasetSource, Sink
+from evalkit.ports import DatasetSource, Reranker, Sink
 from evalkit.provenance import without_secret
-from evalkit.record import LatencyBudget, LongDocuments
+from evalkit.record import Fusion, LatencyBudget, LongDocuments
 from evalkit.result import Design
+from evalkit.serving.settings import ServeSettings
 from evalkit.stages import Plan
 from evalkit.types import Metric
 
@@ -47,12 +48,14 @@ def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
         boolean("sweep.sequential", sweep["sequential"])
         return Plan(
             source=_make(config, "dataset"),
-            embedder=_make(config, "embedder") if retrieval["run"] is None else _make(config.retrieval, "run"),
+            embedder=_embedder(config),
             reranker=_make(config, "reranker"),
             store=_make(config, "vector_store"),
             cache=_make(config, "cache"),
             executor=_make(config, "executor"),
             design=_design(resolved),
+            sparse=None if retrieval["sparse"] is None else _make(config.retrieval, "sparse"),
+            fusion=None if retrieval["fusion"] is None else Fusion(**_mapping(retrieval, "fusion")),
             family=FamilyRule(statistics["family"], statistics["family_pattern"]),
             sequential=sweep["sequential"],
             exclude_self=retrieval["exclude_self"],
@@ -187,6 +190,37 @@ def build_sinks(config: DictConfig) -> dict[str, Sink]:
         raise explain(error) from error
 
 
+def build_reranker(config: DictConfig) -> Reranker:
+    """The reranker alone; nothing is opened yet.
+
+    Raises:
+        ConfigError: It is what another system's scores were read from, or a value is missing or impossible.
+        EvalkitError: It refuses its arguments.
+    """
+    try:
+        reranker = _make(config, "reranker")
+    except CONFIG_ERRORS as error:
+        raise explain(error) from error
+    if not hasattr(type(reranker), "score"):
+        raise ConfigError(
+            f"reranker is {config.reranker._target_}, which knows the scores of its file and scores no other text; "
+            "expected a model, such as reranker=minilm_l12_en"
+        )
+    return cast(Reranker, reranker)
+
+
+def build_serve_settings(config: DictConfig) -> ServeSettings:
+    """Where the service listens and what it takes.
+
+    Raises:
+        ConfigError: A value is missing or impossible.
+    """
+    try:
+        return cast(ServeSettings, _make(config, "serve"))
+    except CONFIG_ERRORS as error:
+        raise explain(error) from error
+
+
 def reports_folder(config: DictConfig) -> Path:
     """Where results land.
 
@@ -196,6 +230,14 @@ def reports_folder(config: DictConfig) -> Path:
     if not isinstance(config.reports_dir, str) or not config.reports_dir:
         raise ConfigError(f"reports_dir is {config.reports_dir!r}; expected a folder")
     return Path(config.reports_dir).expanduser()
+
+
+def _embedder(config: DictConfig) -> Any:
+    """What makes dense vectors, the run that stands in for them, or nothing where words alone are searched."""
+    retrieval = config.retrieval
+    if retrieval.run is not None:
+        return _make(retrieval, "run")
+    return None if retrieval.sparse is not None and retrieval.fusion is None else _make(config, "embedder")
 
 
 def _make(config: DictConfig, name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from evalkit.errors import DataError, EvalkitError
 from evalkit.exhibits import Texts
 from evalkit.findings import Attribution, Comparison, Control, Expectation, Fate, Knee, Verdict, WhatIf
 from evalkit.parts import Languages, LengthGain, SliceGain
-from evalkit.record import Latency, Provenance, Scoring, Sequential
+from evalkit.record import Latency, Provenance, Scoring, Sequential, StageOne
 from evalkit.result import Assessment, Design, EvalResult, Evidence, Subject
 from evalkit.sinks.document import SCHEMA_VERSION
 from evalkit.sinks.html import TEXTS
@@ -60,7 +60,7 @@ class _Timings:
 
 
 def read_document(folder: Path) -> dict[str, Any]:
-    """``result.json`` as plain values.
+    """``result.json`` as plain values; in one of before stage 1 had a name, that was dense.
 
     Raises:
         DataError: It is missing, damaged, or of another schema version.
@@ -75,7 +75,7 @@ def read_document(folder: Path) -> dict[str, Any]:
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:
         raise DataError(f"has schema version {version}; this evalkit reads version {SCHEMA_VERSION}", path)
-    return dict(document)
+    return {"stage_one": asdict(StageOne()), **document}
 
 
 def read_result(folder: Path) -> EvalResult:
@@ -123,6 +123,7 @@ def read_result(folder: Path) -> EvalResult:
         timings=timings.seconds,
         computed=timings.computed,
         provenance=read.block("provenance", Provenance),
+        stage_one=read.block("stage_one", StageOne),
         latency=read.block("latency", Latency | None),
         sequential=read.block("sequential", Sequential | None),
         texts=_texts(folder),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 
 import numpy as np
 
 from evalkit.errors import StoreError
-from evalkit.ports import Embedder, FoundRun, FoundScores, Notes, Pair, Reranker
+from evalkit.ports import AskedByQuery, CountsPairTokens, FoundScores, Notes, Pair, Reranker
 from evalkit.record import Latency, StageTwoLatency
+from evalkit.stage_one import Retrieval
 from evalkit.stage_two import as_read
 from evalkit.stages import Plan, key_of
 from evalkit.types import Candidates, Dataset
@@ -23,17 +24,24 @@ _LOG = logging.getLogger("evalkit.latency")
 LEAST_QUERIES = 3
 """Probed even where the time limit has passed."""
 
-_SETTINGS = ("embedder", "reranker", "vector_store", "long_documents")
+_SETTINGS = ("embedder", "reranker", "vector_store", "retrieval", "long_documents")
 """Their settings change the speed, also where they leave every number as it is, such as the number of threads."""
 
 
 def latency_of(
-    plan: Plan, dataset: Dataset, candidates: Candidates, machine: Mapping[str, str | int], *, loaded: bool
+    plan: Plan,
+    retrieval: Retrieval,
+    dataset: Dataset,
+    candidates: Candidates,
+    machine: Mapping[str, str | int],
+    *,
+    loaded: bool,
 ) -> Latency | None:
     """The latency of both stages: measured where the models are loaded anyway, else the last measurement.
 
     Args:
-        plan: Its store is open and filled.
+        plan: The reranker, and what the probe may spend.
+        retrieval: Its stores are open and filled.
         dataset: The texts.
         candidates: Of the evaluated queries.
         machine: Where this runs, as in the provenance.
@@ -42,14 +50,13 @@ def latency_of(
     Returns:
         None where the probe is off, or nothing is remembered of these models, this store, corpus and machine.
     """
-    if not plan.latency.queries or isinstance(plan.embedder, FoundRun) or isinstance(plan.reranker, FoundScores):
+    if not plan.latency.queries or not retrieval.arms or isinstance(plan.reranker, FoundScores):
         return None
     place = "{processor}, {cores} cores, {platform}".format(**machine)
     settings = {role: plan.config.get(role) for role in _SETTINGS}
     key = key_of(
         "latency",
-        plan.embedder.fingerprint,
-        plan.reranker.fingerprint,
+        *plan.fingerprints.values(),
         plan.store.description,
         dataset.corpus_digest,
         settings,
@@ -58,14 +65,14 @@ def latency_of(
     if not loaded:
         return recall(plan.notes, key, plan.design.top_ks)
     _LOG.info("timing both stages, one query at a time, for about %d s at most", plan.latency.time_limit_s)
-    latency = measure(plan, plan.embedder, plan.reranker, dataset, candidates, place)
+    latency = measure(plan, retrieval, plan.reranker, dataset, candidates, place)
     remember(plan.notes, key, latency)
     return latency
 
 
 def measure(
     plan: Plan,
-    embedder: Embedder,
+    retrieval: Retrieval,
     reranker: Reranker,
     dataset: Dataset,
     candidates: Candidates,
@@ -78,23 +85,22 @@ def measure(
     turns in random order, so that none profits from its place.
 
     Args:
-        plan: Its store is open and filled.
-        embedder: Embeds the queries.
+        plan: What the probe may spend.
+        retrieval: Answers the queries; its stores are open and filled.
         reranker: Scores their pairs.
         dataset: The texts.
-        candidates: Of at least one query.
+        candidates: Of at least one query; one without any is not probed.
         machine: Where this runs.
         clock: Seconds.
     """
     generator = np.random.default_rng([plan.design.seed, 8])
     questions = {query.id: query.text for query in dataset.queries}
     contents = {document.id: document.content for document in dataset.documents}
-    query_ids = list(candidates)
+    query_ids = [query_id for query_id, found in candidates.items() if found]
     order = [query_ids[place] for place in generator.permutation(len(query_ids))]
     depth = max(plan.design.top_ks)
     stage1_s: list[float] = []
-    stage2_s: dict[int, list[float]] = {top_k: [] for top_k in sorted(plan.design.top_ks)}
-    tokens: dict[int, list[int]] = {top_k: [] for top_k in stage2_s}
+    stage2 = {top_k: _Spent() for top_k in sorted(plan.design.top_ks)}
 
     def pairs_of(query_id: str) -> list[list[Pair]]:
         """Of each candidate the pairs that are scored for it: one, or one per window of a long document."""
@@ -107,7 +113,7 @@ def measure(
         return clock() - begin
 
     def retrieve(query_id: str) -> None:
-        plan.store.search(embedder.embed_queries([questions[query_id]]), depth)
+        retrieval.ask(questions[query_id], depth)
 
     retrieve(order[-1])
     reranker.score(list(chain.from_iterable(pairs_of(order[-1]))))
@@ -117,10 +123,11 @@ def measure(
             break
         stage1_s.append(seconds(retrieve, query_id))
         pairs = pairs_of(query_id)
-        for top_k in generator.permutation(list(stage2_s)).tolist():
+        for top_k in generator.permutation(list(stage2)).tolist():
             scored = list(chain.from_iterable(pairs[:top_k]))
-            stage2_s[top_k].append(seconds(reranker.score, scored))
-            tokens[top_k] += np.minimum(reranker.count_tokens(scored), reranker.max_length).tolist()
+            before = _billed(reranker)
+            stage2[top_k].seconds.append(seconds(reranker.score, scored))
+            stage2[top_k].add(scored, reranker, before)
     p50_ms, p95_ms = _percentiles_ms(stage1_s)
     return Latency(
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -131,7 +138,7 @@ def measure(
         stage1_p95_ms=p95_ms,
         store=plan.store.description,
         in_process=plan.store.in_process,
-        stage2=tuple(_stage2(top_k, spent, tokens[top_k]) for top_k, spent in stage2_s.items()),
+        stage2=tuple(spent.on(top_k, reranker) for top_k, spent in stage2.items()),
     )
 
 
@@ -205,6 +212,44 @@ def _percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
     return float(p50), float(p95)
 
 
-def _stage2(top_k: int, seconds: Sequence[float], tokens: Sequence[int]) -> StageTwoLatency:
-    p50_ms, p95_ms = _percentiles_ms(seconds)
-    return StageTwoLatency(top_k, p50_ms, p95_ms, len(tokens) / sum(seconds), sum(tokens) / len(tokens))
+@dataclass(slots=True)
+class _Spent:
+    """What one top-k took of each probed query: seconds; and of all, pairs, tokens and money, where these are known."""
+
+    seconds: list[float] = field(default_factory=list)
+    pairs: int = 0
+    tokens: int | None = 0
+    cost: float | None = 0.0
+
+    def add(self, scored: Sequence[Pair], reranker: Reranker, before: float | None) -> None:
+        """Count pairs that were scored, for money too: ``before`` is what had been billed until then."""
+        self.pairs += len(scored)
+        read = _tokens_read(scored, reranker)
+        self.tokens = None if self.tokens is None or read is None else self.tokens + read
+        billed = _billed(reranker)
+        if self.cost is None or before is None or billed is None:
+            self.cost = None
+        else:
+            self.cost += billed - before
+
+    def on(self, top_k: int, reranker: Reranker) -> StageTwoLatency:
+        p50_ms, p95_ms = _percentiles_ms(self.seconds)
+        return StageTwoLatency(
+            top_k,
+            p50_ms,
+            p95_ms,
+            pairs_per_second=self.pairs / sum(self.seconds),
+            tokens_per_pair=None if self.tokens is None else self.tokens / self.pairs,
+            cost_per_1000_queries=None if self.cost is None else 1000 * self.cost / len(self.seconds),
+            currency=reranker.currency if isinstance(reranker, AskedByQuery) and self.cost is not None else None,
+        )
+
+
+def _tokens_read(scored: Sequence[Pair], reranker: Reranker) -> int | None:
+    if not isinstance(reranker, CountsPairTokens):
+        return None
+    return int(np.minimum(reranker.count_tokens(scored), reranker.max_length).sum())
+
+
+def _billed(reranker: Reranker) -> float | None:
+    return reranker.spent if isinstance(reranker, AskedByQuery) else None

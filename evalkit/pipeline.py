@@ -23,7 +23,7 @@ from evalkit.provenance import capture
 from evalkit.record import Scoring, Sequential
 from evalkit.result import EvalResult, Evidence, Subject
 from evalkit.sequential import rerank_until_decided
-from evalkit.stage_one import Points, retrieve
+from evalkit.stage_one import Retrieval, check_retrieval, retrieve, stage_one_of
 from evalkit.stage_two import rerank
 from evalkit.stages import Log, Plan, key_of
 from evalkit.types import Candidates, Dataset, Document, Fingerprint
@@ -37,6 +37,7 @@ def evaluate(plan: Plan) -> EvalResult:
     """
     check_sweep(plan.design)
     check_plan(plan)
+    check_retrieval(plan)
     if plan.sequential:
         plan = replace(plan, design=replace(plan.design, top_ks=(plan.design.expectation.top_k,)))
     design, log = plan.design, Log()
@@ -45,23 +46,23 @@ def evaluate(plan: Plan) -> EvalResult:
     check_sweep(design, len(dataset.documents) - int(plan.exclude_self))
     unknown = unknown_keys(dataset, plan.family, design)
     subject = replace(describe(dataset), warnings=(*dataset.warnings, *unknown))
-    fingerprints = {"embedder": plan.embedder.fingerprint, "reranker": plan.reranker.fingerprint}
-    provenance = capture(fingerprints, plan.config, plan.command)
+    provenance = capture(plan.fingerprints, plan.config, plan.command)
     families = plan.family.families(dataset.queries)
-    with closing(plan.cache), closing(plan.store):
-        retrieved, points, notes = _stage_one(plan, dataset, log)
+    with closing(plan.cache), closing(plan.store), closing(Retrieval.of(plan, dataset, log)) as retrieval:
+        retrieved, notes = _stage_one(plan, retrieval, dataset, log)
         reranked = _stage_two(plan, dataset, retrieved, families, log)
         candidates, scoring, sequential = reranked.candidates, reranked.scoring, reranked.sequential
         subject = replace(
             subject,
             warnings=(*subject.warnings, *notes, *reranked.notes),
-            unanswered=unanswered(candidates) if points is None else (),
+            # A dense search answers every query, or the self-checks say that it did not.
+            unanswered=unanswered(candidates) if plan.embedder is None or not retrieval.arms else (),
         )
         loaded = log.computed["pairs"] > 0
         with log.phase("probe"):
-            observed = [*_check_store(plan, points), _check_scores(plan, dataset, candidates, loaded=loaded)]
+            observed = [*_check_store(plan, retrieval), _check_scores(plan, dataset, candidates, loaded=loaded)]
         with log.phase("latency"):
-            latency = latency_of(plan, dataset, candidates, provenance.machine, loaded=loaded)
+            latency = latency_of(plan, retrieval, dataset, candidates, provenance.machine, loaded=loaded)
     queries = [query for query in dataset.queries if query.id in candidates]
     evidence = Evidence(
         candidates=candidates,
@@ -73,7 +74,7 @@ def evaluate(plan: Plan) -> EvalResult:
     with log.phase("measure"):
         assessment = assess(evidence, design, subject, scoring, observed, sequential)
     return EvalResult(
-        run_id=_run_id(provenance.created, dataset.digest, fingerprints, plan.config),
+        run_id=_run_id(provenance.created, dataset.digest, plan.fingerprints, plan.config),
         dataset=subject,
         evidence=evidence,
         design=design,
@@ -82,6 +83,7 @@ def evaluate(plan: Plan) -> EvalResult:
         timings=log.timings,
         computed=log.computed,
         provenance=provenance,
+        stage_one=stage_one_of(plan),
         latency=latency,
         sequential=sequential,
         texts=_texts(dataset, assessment.examples),
@@ -98,13 +100,11 @@ class _Reranked:
     notes: tuple[str, ...] = ()
 
 
-def _stage_one(plan: Plan, dataset: Dataset, log: Log) -> tuple[Candidates, Points | None, tuple[str, ...]]:
-    """Candidates, what the store holds for them, if they come from one, and what a careful reader should know."""
+def _stage_one(plan: Plan, retrieval: Retrieval, dataset: Dataset, log: Log) -> tuple[Candidates, tuple[str, ...]]:
+    """Candidates, and what a careful reader should know of them."""
     if isinstance(plan.embedder, FoundRun):
-        candidates, notes = found_candidates(plan, plan.embedder, dataset, log)
-        return candidates, None, notes
-    points = Points.of(plan, plan.embedder, dataset, log)
-    return retrieve(plan, plan.embedder, dataset, points, log), points, ()
+        return found_candidates(plan, plan.embedder, dataset, log)
+    return retrieve(plan, retrieval, dataset, log), ()
 
 
 def _stage_two(plan: Plan, dataset: Dataset, retrieved: Candidates, families: Mapping[str, str], log: Log) -> _Reranked:
@@ -116,8 +116,8 @@ def _stage_two(plan: Plan, dataset: Dataset, retrieved: Candidates, families: Ma
     return _Reranked(*rerank(plan, plan.reranker, dataset, retrieved, log))
 
 
-def _check_store(plan: Plan, points: Points | None) -> tuple[Control, ...]:
-    return NO_STORE if points is None else check_store(plan.store, points, plan.design.seed)
+def _check_store(plan: Plan, retrieval: Retrieval) -> tuple[Control, ...]:
+    return check_store(retrieval.arms, plan.design.seed) if retrieval.arms else NO_STORE
 
 
 def _check_scores(plan: Plan, dataset: Dataset, candidates: Candidates, *, loaded: bool) -> Control:

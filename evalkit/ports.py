@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.result import EvalResult
+from evalkit.sparse import SparseVector
 from evalkit.types import Dataset, Fingerprint
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -28,6 +29,7 @@ Pair: TypeAlias = tuple[str, str]
 Hit: TypeAlias = tuple[str, float]
 """(document id, inner product)."""
 
+Held = TypeVar("Held", Vectors, list[SparseVector])
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
@@ -88,17 +90,22 @@ class Reranker(Protocol):
         ...
 
     @property
-    def max_length(self) -> int:
-        """Tokens of a pair, special tokens included, beyond which the document is cut."""
-        ...
-
-    @property
     def device(self) -> str:
         """What it runs on, such as ``cpu`` or ``cuda:0``; reading it loads no model."""
         ...
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """Raw logits, shape (n,), in the order of ``pairs``; the device has finished when it returns."""
+        ...
+
+
+@runtime_checkable
+class CountsPairTokens(Protocol):
+    """What a reranker offers besides where its tokenizer is at hand: how long pairs are for it, and windows."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a pair, special tokens included, beyond which the document is cut."""
         ...
 
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
@@ -110,6 +117,21 @@ class Reranker(Protocol):
 
         One, the document itself, where that fits or the query alone is too long.
         """
+        ...
+
+
+@runtime_checkable
+class AskedByQuery(Protocol):
+    """What a reranker offers besides that is asked for one query and its documents at a time, perhaps for money."""
+
+    @property
+    def currency(self) -> str | None:
+        """Of its price, such as ``USD``; None where none is known."""
+        ...
+
+    @property
+    def spent(self) -> float | None:
+        """What its answers have cost since it was made; None where that is not known."""
         ...
 
 
@@ -146,8 +168,8 @@ class FoundScores(Protocol):
         ...
 
 
-class VectorStore(Protocol):
-    """Remembers document vectors and finds the nearest ones, exactly."""
+class Store(Protocol[Held]):
+    """Remembers documents' vectors of one kind and finds the nearest ones, exactly."""
 
     @property
     def persistent(self) -> bool:
@@ -172,23 +194,39 @@ class VectorStore(Protocol):
         """Those of ``doc_ids`` that the collection does not hold yet, in order."""
         ...
 
-    def add(self, doc_ids: Sequence[str], vectors: Vectors) -> None:
+    def add(self, doc_ids: Sequence[str], vectors: Held) -> None:
         """Store one vector per document, durably if the store is persistent."""
         ...
 
-    def search(self, vectors: Vectors, limit: int) -> list[list[Hit]]:
+    def search(self, vectors: Held, limit: int) -> list[list[Hit]]:
         """For each query vector the ``limit`` documents of largest inner product, in any order.
 
-        Scores may be off by rounding: the core computes them again from :meth:`vectors`.
+        Of sparse vectors, those only that share a term with it. Scores may be off by rounding: the core computes them
+        again from :meth:`vectors`.
         """
         ...
 
-    def vectors(self, doc_ids: Sequence[str]) -> Vectors:
+    def vectors(self, doc_ids: Sequence[str]) -> Held:
         """The stored vectors, one row per document, in order."""
         ...
 
     def close(self) -> None:
         """Let go of files, locks and connections."""
+        ...
+
+
+SparseStore: TypeAlias = Store[list[SparseVector]]
+
+
+class VectorStore(Store[Vectors], Protocol):
+    """A store of dense vectors, and the way to one of sparse vectors on the same engine."""
+
+    def sparse(self) -> SparseStore:
+        """A store of sparse vectors, with collections of its own; nothing is opened yet.
+
+        Raises:
+            ConfigError: The engine has none.
+        """
         ...
 
 

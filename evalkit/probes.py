@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 
 from evalkit.findings import Control
-from evalkit.ports import Pair, Reranker, VectorStore
-from evalkit.stage_one import SINGLE_PRECISION, Points
+from evalkit.ports import Pair, Reranker
+from evalkit.stage_one.retrieval import Arm
+from evalkit.stage_one.search import SINGLE_PRECISION
 from evalkit.stage_two import as_read
 from evalkit.stages import Plan
 from evalkit.types import Candidates, Dataset
@@ -36,15 +39,27 @@ NO_STORE = tuple(
 )
 
 
-def check_store(store: VectorStore, points: Points, seed: int) -> tuple[Control, Control]:
-    """Whether the store holds every document, or window of one, and finds it by its own vector.
+def check_store(arms: Sequence[Arm[Any]], seed: int) -> tuple[Control, ...]:
+    """Whether each store holds every document, or window of one, and finds it by its own vector.
 
     Args:
-        store: Open and filled.
-        points: What it should hold.
+        arms: Their stores are open and filled.
         seed: Of the sample.
     """
-    ids, what = list(points.texts), "windows" if points.windows else "documents"
+    found = [_check_arm(arm, seed) for arm in arms]
+    return tuple(
+        Control(
+            name,
+            max((one.status for one in same), key=("passed", "skipped", "failed").index),
+            "; ".join(one.message for one in same),
+        )
+        for name, same in (("store_complete", [one for one, _ in found]), ("store_finds", [one for _, one in found]))
+    )
+
+
+def _check_arm(arm: Arm[Any], seed: int) -> tuple[Control, Control]:
+    side, store, ids = arm.side, arm.store, list(arm.points.texts)
+    what = f"{'windows' if arm.points.windows else 'documents'}{side.manner}"
     missing = len(store.missing(ids))
     complete = Control(
         "store_complete",
@@ -56,14 +71,16 @@ def check_store(store: VectorStore, points: Points, seed: int) -> tuple[Control,
     places = np.random.default_rng([seed, 6]).permutation(len(ids))[:SAMPLE]
     sample = [ids[place] for place in sorted(places)]
     vectors = store.vectors(sample)
-    own = (vectors.astype(np.float64) ** 2).sum(axis=1)
     limit = min(SAMPLE, len(ids))
     lost = 0
-    for point, score, hits in zip(sample, own.tolist(), store.search(vectors, limit), strict=True):
+    for place, (point, hits) in enumerate(zip(sample, store.search(vectors, limit), strict=True)):
+        (score,) = side.products(side.take(vectors, [place]), vectors, place).tolist()
         last = min((found for _, found in hits), default=-np.inf)
         # Where vectors are not normalised, others may score higher than its own.
         beaten = len(hits) >= limit and score <= last + SINGLE_PRECISION * max(1.0, abs(last))
-        lost += point not in {found for found, _ in hits} and not beaten
+        # A text without any term is found by none, its own included.
+        nothing = side.selective and score == 0
+        lost += point not in {found for found, _ in hits} and not beaten and not nothing
     return complete, Control(
         "store_finds",
         "failed" if lost else "passed",

@@ -16,14 +16,14 @@ class Scoring:
 
     Attributes:
         pairs: Unique (query, document) pairs that were needed.
-        truncated: Pairs longer than the reranker's max_length.
-        max_length: That limit, in tokens, special tokens included; None where scores came from a file.
+        truncated: Pairs longer than the reranker's max_length; None where it does not count tokens.
+        max_length: That limit, in tokens, special tokens included; None there, and where scores came from a file.
         ties: Candidates whose score equals that of another candidate of the same query.
         windows: Windows in which the pairs beyond that limit were read; 0 where these were cut.
     """
 
     pairs: int
-    truncated: int
+    truncated: int | None
     max_length: int | None
     ties: int
     windows: int = 0
@@ -51,6 +51,36 @@ class LongDocuments:
 
 
 @dataclass(frozen=True, slots=True)
+class Fusion:
+    """Reciprocal rank fusion of two searches.
+
+    Attributes:
+        k: Added to every rank, so that the first ones do not decide alone.
+        depth: Documents that each search contributes.
+    """
+
+    k: int = 60
+    depth: int = 100
+
+    def __post_init__(self) -> None:
+        whole_number("retrieval.fusion.k", self.k, 1)
+        whole_number("retrieval.fusion.depth", self.depth, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class StageOne:
+    """How the candidates were retrieved, in words for readers; programs know it as the system ``dense``.
+
+    Attributes:
+        label: What tables and plots call it: ``dense``, the label of a sparse encoder, ``hybrid``, or ``own run``.
+        method: The same in full, such as ``hybrid of dense and bm25 (RRF, k=60)``.
+    """
+
+    label: str = "dense"
+    method: str = "dense"
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the numbers come from.
 
@@ -58,7 +88,7 @@ class Provenance:
         created: Start of the run, ISO 8601, UTC.
         versions: Package -> version.
         machine: Processor, cores, platform.
-        fingerprints: ``embedder`` and ``reranker`` -> fingerprint.
+        fingerprints: ``embedder``, ``sparse`` and ``reranker``, those that took part -> fingerprint.
         config: The resolved configuration, without secrets.
         command: The words behind ``evalkit`` that started the run, without secrets; empty where it was no command.
         derived_from: The run whose evidence was measured again; None for a run of its own.
@@ -76,13 +106,17 @@ class Provenance:
     def settings(self) -> dict[str, Fingerprint]:
         """What beside the models changes candidates or scores: ``retrieval`` and ``long_documents``.
 
-        A run made elsewhere has the embedder's fingerprint, wherever its file lies, and an overlap changes nothing
-        where there are no windows.
+        A run made elsewhere has the embedder's fingerprint, wherever its file lies, a sparse encoder one of its own,
+        and an overlap changes nothing where there are no windows.
         """
         retrieval, long = (self.config.get(name) or {} for name in ("retrieval", "long_documents"))
         idle = () if "windows" in long.values() else ("overlap",)
+        fusion = {f"fusion_{name}": value for name, value in (retrieval.get("fusion") or {}).items()}
         return {
-            "retrieval": {name: value for name, value in retrieval.items() if name != "run"},
+            "retrieval": {
+                **{name: value for name, value in retrieval.items() if name not in ("run", "sparse", "fusion")},
+                **fusion,
+            },
             "long_documents": {name: value for name, value in long.items() if name not in idle},
         }
 
@@ -112,14 +146,18 @@ class StageTwoLatency:
         top_k: Candidates per query, at most.
         p50_ms, p95_ms: Percentiles over the probed queries, in milliseconds, interpolated linearly.
         pairs_per_second: Pairs / seconds, over all of them; each window of a long document is a pair.
-        tokens_per_pair: Mean tokens of a pair, as far as the model reads it.
+        tokens_per_pair: Mean tokens of a pair, as far as the model reads it; None where it does not count them.
+        cost_per_1000_queries: What the service billed for them, by its price; None where that is not known.
+        currency: Of that cost.
     """
 
     top_k: int
     p50_ms: float
     p95_ms: float
     pairs_per_second: float
-    tokens_per_pair: float
+    tokens_per_pair: float | None
+    cost_per_1000_queries: float | None = None
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

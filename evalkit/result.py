@@ -20,7 +20,7 @@ from evalkit.findings import (
     WhatIf,
 )
 from evalkit.parts import Languages, LengthGain, SliceGain
-from evalkit.record import Latency, Provenance, Scoring, Sequential
+from evalkit.record import Latency, Provenance, Scoring, Sequential, StageOne
 from evalkit.types import Candidates, Metric, PerQuery, Qrels, Run, System
 
 
@@ -39,7 +39,8 @@ class Subject:
         dangling: (query id, document id) of the positives that the corpus does not hold.
         unjudged: Selected queries without any judgment; not evaluated.
         without_positives: Selected queries whose judgments are all below 1; not evaluated.
-        unanswered: Evaluated queries that a run of stage 1, made elsewhere, does not answer; they count as 0.
+        unanswered: Evaluated queries that stage 1 does not answer: a run made elsewhere, or a search for words that no
+            document has; they count as 0.
         warnings: What a careful reader of the result should know about the files.
     """
 
@@ -185,6 +186,7 @@ class EvalResult:
         design: What was asked.
         assessment: What was found.
         scoring: How stage 2 came about.
+        stage_one: How the candidates were retrieved, in words.
         latency: The warm probe; None where none was measured.
         sequential: How a sequential run ended; None for a full one.
         timings: Phase -> seconds of wall time.
@@ -203,6 +205,7 @@ class EvalResult:
     timings: Mapping[str, float]
     computed: Mapping[str, int]
     provenance: Provenance
+    stage_one: StageOne = field(default_factory=StageOne)
     latency: Latency | None = None
     sequential: Sequential | None = None
     texts: Texts | None = None

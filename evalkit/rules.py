@@ -18,7 +18,7 @@ RulingStatus: TypeAlias = Literal["invalid", "error", "failed", "inconclusive", 
 AUTO = "auto"
 """The baseline that is named like the data set, where there is one."""
 
-MODELS = ("embedder", "reranker")
+MODELS = ("embedder", "sparse", "reranker")
 """Whose fingerprints a baseline keeps."""
 
 EXIT_CODES: Mapping[RulingStatus, int] = {"invalid": 5, "error": 2, "failed": 3, "inconclusive": 4}

@@ -15,7 +15,7 @@ from evalkit.analysis.units import Units
 from evalkit.ports import Numbers, Reranker
 from evalkit.record import Scoring, Sequential
 from evalkit.result import Design
-from evalkit.stage_two import Pairs, best_windows
+from evalkit.stage_two import Pairs, best_windows, limit_of
 from evalkit.stages import Log, Plan, in_chunks
 from evalkit.types import DENSE, Candidates, Dataset, Qrels, System
 
@@ -65,7 +65,7 @@ def rerank_until_decided(
                 best.update(long.rows)
                 windows |= long.windows
                 computed += long.computed
-                candidates, _ = some.outcome(retrieved, ChainMap(best, rows), reranker.max_length)
+                candidates, _ = some.outcome(retrieved, ChainMap(best, rows), limit_of(reranker))
                 totals[n_units - 1] = _gain(candidates, dataset.qrels, design)
                 if decide(totals[:n_units], sizes[:n_units], max_size, edge)[1] is not None:
                     break
@@ -73,7 +73,7 @@ def rerank_until_decided(
     progress = follow(totals[:n_units], sizes[:n_units], max_size, edge)
     spent = {query_id for unit in order[:n_units] for query_id in members[unit]}
     seen = pairs.of_queries(query_id for query_id in units.query_ids if query_id in spent)
-    candidates, scoring = seen.outcome(retrieved, ChainMap(best, rows), reranker.max_length, len(windows))
+    candidates, scoring = seen.outcome(retrieved, ChainMap(best, rows), limit_of(reranker), len(windows))
     return (
         candidates,
         scoring,

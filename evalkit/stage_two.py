@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evalkit.analysis.derive import count_ties
-from evalkit.ports import Numbers, Pair, Reranker
+from evalkit.ports import AskedByQuery, CountsPairTokens, Numbers, Pair, Reranker
 from evalkit.record import LongDocuments, Scoring
 from evalkit.stages import Log, Plan, key_of, remembered
 from evalkit.types import Candidates, Dataset
@@ -23,7 +23,7 @@ def rerank(
         rows, computed = remembered(plan, pairs.texts, pairs.scorer(reranker), "pairs")
         best = best_windows(plan, reranker, pairs, rows)
     log.computed["pairs"] = computed + best.computed
-    return pairs.outcome(retrieved, {**rows, **best.rows}, reranker.max_length, len(best.windows))
+    return pairs.outcome(retrieved, {**rows, **best.rows}, limit_of(reranker), len(best.windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Pairs:
 
     @classmethod
     def of(cls, plan: Plan, reranker: Reranker, dataset: Dataset, retrieved: Candidates) -> Pairs:
-        """Keys hold the reranker's fingerprint and both texts; long pairs stand first."""
+        """Keys hold the reranker's fingerprint and both texts; the order is the reranker's, as in :func:`_in_order`."""
         documents = {document.id: document.content for document in dataset.documents}
         queries = {query.id: query.text for query in dataset.queries}
         prefix, top_k = key_of(reranker.fingerprint, "pair"), max(plan.design.top_ks)
@@ -53,7 +53,7 @@ class Pairs:
         texts = {
             key: (queries[query_id], documents[doc_id]) for query_id, of in keys.items() for doc_id, key in of.items()
         }
-        return cls(keys, _longest_first(texts), prefix)
+        return cls(keys, _in_order(reranker, texts), prefix)
 
     def of_queries(self, query_ids: Iterable[str]) -> Pairs:
         """Those of some queries, in their order."""
@@ -61,18 +61,18 @@ class Pairs:
         return Pairs(keys, {key: self.texts[key] for found in keys.values() for key in found.values()}, self.prefix)
 
     def scorer(self, reranker: Reranker) -> Callable[[Sequence[bytes]], Numbers]:
-        """From content keys to rows of (raw score, tokens before truncation)."""
+        """From content keys to rows of (raw score, tokens before truncation), the latter where they are counted."""
         return _scorer(reranker, self.texts)
 
     def outcome(
-        self, retrieved: Candidates, rows: Mapping[bytes, Numbers], max_length: int, windows: int = 0
+        self, retrieved: Candidates, rows: Mapping[bytes, Numbers], max_length: int | None, windows: int = 0
     ) -> tuple[Candidates, Scoring]:
         """The candidates of these queries with their scores, and how those came about.
 
         Args:
             retrieved: Candidates of at least these queries.
             rows: What :meth:`scorer` gave, by content key.
-            max_length: The reranker's, in tokens.
+            max_length: The reranker's, in tokens; None where it does not count them.
             windows: Windows that were read of the pairs beyond it; 0 where these were cut.
         """
         scored = {
@@ -80,7 +80,7 @@ class Pairs:
                 replace(
                     one,
                     rerank_score=float(rows[keys[one.doc_id]][0]),
-                    tokens=int(rows[keys[one.doc_id]][1]),
+                    tokens=None if max_length is None else int(rows[keys[one.doc_id]][1]),
                 )
                 if one.doc_id in keys
                 else one
@@ -88,7 +88,7 @@ class Pairs:
             )
             for query_id, keys in self.keys.items()
         }
-        truncated = sum(float(rows[key][1]) > max_length for key in self.texts)
+        truncated = None if max_length is None else sum(float(rows[key][1]) > max_length for key in self.texts)
         return scored, Scoring(len(self.texts), truncated, max_length, count_ties(scored), windows)
 
 
@@ -111,7 +111,7 @@ def best_windows(plan: Plan, reranker: Reranker, pairs: Pairs, rows: Mapping[byt
     """Read the pairs that are too long again, window by window: the best one counts.
 
     A window is a pair of its own, remembered by its text like any other. Where a query alone is too long, there is
-    nothing to split.
+    nothing to split; where tokens are not counted, nothing is known to be too long.
 
     Args:
         plan: Whether long documents are split, and by how much windows overlap.
@@ -119,9 +119,9 @@ def best_windows(plan: Plan, reranker: Reranker, pairs: Pairs, rows: Mapping[byt
         pairs: Those that were scored.
         rows: Their (score, tokens).
     """
-    long = [key for key in pairs.texts if rows[key][1] > reranker.max_length]
-    if plan.long.stage2 == "cut" or not long:
+    if plan.long.stage2 == "cut" or not isinstance(reranker, CountsPairTokens):
         return BestWindows({}, frozenset(), 0)
+    long = [key for key in pairs.texts if rows[key][1] > reranker.max_length]
     windows: dict[bytes, Pair] = {}
     keys_of: dict[bytes, list[bytes]] = {}
     for chunk, split in plan.executor.map(
@@ -131,7 +131,7 @@ def best_windows(plan: Plan, reranker: Reranker, pairs: Pairs, rows: Mapping[byt
             if len(read) > 1:
                 keys_of[key] = [key_of(pairs.prefix, *window) for window in read]
                 windows.update(zip(keys_of[key], read, strict=True))
-    windows = _longest_first(windows)
+    windows = _in_order(reranker, windows)
     scored, computed = remembered(plan, windows, _scorer(reranker, windows), "windows")
     best = {key: np.array([max(float(scored[of][0]) for of in keys), rows[key][1]]) for key, keys in keys_of.items()}
     return BestWindows(best, frozenset(windows), computed)
@@ -139,7 +139,7 @@ def best_windows(plan: Plan, reranker: Reranker, pairs: Pairs, rows: Mapping[byt
 
 def as_read(long: LongDocuments, reranker: Reranker, pairs: Sequence[Pair]) -> list[list[Pair]]:
     """Of each pair what is scored for it: itself, or one pair per window of a document that is too long."""
-    if long.stage2 == "cut":
+    if long.stage2 == "cut" or not isinstance(reranker, CountsPairTokens):
         return [[pair] for pair in pairs]
     split = reranker.windows(pairs, long.overlap)
     return [[(query, window) for window in windows] for (query, _), windows in zip(pairs, split, strict=True)]
@@ -148,11 +148,20 @@ def as_read(long: LongDocuments, reranker: Reranker, pairs: Sequence[Pair]) -> l
 def _scorer(reranker: Reranker, texts: Mapping[bytes, Pair]) -> Callable[[Sequence[bytes]], Numbers]:
     def score(keys: Sequence[bytes]) -> Numbers:
         pairs = [texts[key] for key in keys]
-        return np.column_stack([reranker.score(pairs), reranker.count_tokens(pairs)]).astype(np.float64)
+        counted = [reranker.count_tokens(pairs)] if isinstance(reranker, CountsPairTokens) else []
+        return np.column_stack([reranker.score(pairs), *counted]).astype(np.float64)
 
     return score
 
 
-def _longest_first(texts: Mapping[bytes, Pair]) -> dict[bytes, Pair]:
+def limit_of(reranker: Reranker) -> int | None:
+    """Tokens of a pair beyond which the reranker cuts; None where it does not count them."""
+    return reranker.max_length if isinstance(reranker, CountsPairTokens) else None
+
+
+def _in_order(reranker: Reranker, texts: Mapping[bytes, Pair]) -> dict[bytes, Pair]:
+    if isinstance(reranker, AskedByQuery):
+        # One request for all documents of a query, instead of one for each.
+        return dict(texts)
     # Neighbours of one length waste no padding, and memory runs out early or not at all.
     return dict(sorted(texts.items(), key=lambda entry: -len(entry[1][0]) - len(entry[1][1])))

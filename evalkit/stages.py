@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,8 +26,13 @@ from evalkit.ports import (
     Reranker,
     VectorStore,
 )
-from evalkit.record import LatencyBudget, LongDocuments
+from evalkit.record import Fusion, LatencyBudget, LongDocuments
 from evalkit.result import Design
+from evalkit.sparse import CorpusEncoder, SparseEncoder
+from evalkit.types import Fingerprint
+
+Rows: TypeAlias = Sequence[Numbers] | Numbers
+"""One array, or number, per item: what the cache remembers of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,12 @@ class Plan:
     """Everything that one evaluation needs, ready to use but not yet opened.
 
     Attributes:
-        embedder: Makes stage 1; or the run that another system returned.
+        embedder: Makes stage 1, or one half of it; or the run that another system returned; None where words alone
+            are searched.
         reranker: Makes stage 2; or the scores that another system gave.
         design: What is asked.
+        sparse: Makes stage 1 without an embedder, or the other half of it beside one.
+        fusion: How both halves become one.
         family: How queries name their family.
         sequential: Stop as soon as the expectation's lower edge is decided.
         exclude_self: Leave out the document whose id equals the query's id.
@@ -49,12 +57,14 @@ class Plan:
     """
 
     source: DatasetSource
-    embedder: Embedder | FoundRun
+    embedder: Embedder | FoundRun | None
     reranker: Reranker | FoundScores
     store: VectorStore
     cache: Cache
     executor: Executor
     design: Design
+    sparse: SparseEncoder | CorpusEncoder | None = None
+    fusion: Fusion | None = None
     family: FamilyRule = field(default_factory=FamilyRule)
     sequential: bool = False
     exclude_self: bool = False
@@ -63,6 +73,12 @@ class Plan:
     notes: Notes | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+
+    @property
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """Role -> what identifies the numbers of the model, or file, that has it."""
+        roles = {"embedder": self.embedder, "sparse": self.sparse, "reranker": self.reranker}
+        return {role: part.fingerprint for role, part in roles.items() if part is not None}
 
 
 @dataclass(slots=True)
@@ -76,11 +92,15 @@ class Log:
     def phase(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.timings[name] = time.perf_counter() - started
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
+
+    def count(self, name: str, number: int) -> None:
+        """Add to the work of that name."""
+        self.computed[name] = self.computed.get(name, 0) + number
 
 
 def remembered(
-    plan: Plan, items: Mapping[bytes, Any], compute: Callable[[Sequence[bytes]], Numbers], label: str
+    plan: Plan, items: Mapping[bytes, Any], compute: Callable[[Sequence[bytes]], Rows], label: str
 ) -> tuple[dict[bytes, Numbers], int]:
     """The value of each item, and how many had to be computed."""
     chunks = in_chunks(plan, list(items), compute, label)
@@ -92,7 +112,7 @@ def remembered(
 
 
 def in_chunks(
-    plan: Plan, keys: Sequence[bytes], compute: Callable[[Sequence[bytes]], Numbers], label: str
+    plan: Plan, keys: Sequence[bytes], compute: Callable[[Sequence[bytes]], Rows], label: str
 ) -> Generator[dict[bytes, Numbers]]:
     """First what the cache knows of these keys; then, chunk by chunk, what was computed and is remembered by then."""
     known = plan.cache.get(keys)
@@ -105,11 +125,11 @@ def in_chunks(
         yield fresh
 
 
-def check_rows(rows: Numbers, expected: int, label: str) -> None:
+def check_rows(rows: Rows, expected: int, label: str) -> None:
     """Refuse what a model returned, before anything of it is remembered."""
     if len(rows) != expected:
         raise ModelError(f"asked for {expected} {label}, the model returned {len(rows)} results")
-    if not np.isfinite(rows).all():
+    if not all(np.isfinite(row).all() for row in rows):
         raise ModelError(
             f"the model returned a value that is not finite for {label}; nothing of it was kept. Half precision "
             "can overflow: try dtype float32"

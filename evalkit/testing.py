@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.ports import Hit, Numbers, Pair, Vectors
+from evalkit.ports import Hit, Numbers, Pair, SparseStore, Vectors
+from evalkit.sparse import SparseVector
 from evalkit.types import Fingerprint
 
 
@@ -51,9 +53,36 @@ class WordEmbedder:
     def _vector(self, text: str) -> NDArray[np.float32]:
         vector = np.zeros(self._dimension, dtype=np.float32)
         for word in _words(text)[: self._max_length]:
-            vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % self._dimension] += 1
+            vector[_hashed(word) % self._dimension] += 1
         length = np.linalg.norm(vector)
         return (vector / length if length else vector).astype(np.float32)
+
+
+class WordEncoder:
+    """How often a text has each word, under numbers that are hashes: a search by words.
+
+    Attributes:
+        texts: How many texts were encoded so far.
+    """
+
+    label = "words"
+
+    def __init__(self) -> None:
+        self.texts = 0
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return {"backend": "testing", "model": "word counts"}
+
+    def encode_documents(self, texts: Sequence[str]) -> list[SparseVector]:
+        self.texts += len(texts)
+        counts = [sorted(Counter(map(_hashed, _words(text))).items()) for text in texts]
+        return [
+            SparseVector(np.array([of for of, _ in found], np.int64), np.array([n for _, n in found], np.float32))
+            for found in counts
+        ]
+
+    encode_queries = encode_documents
 
 
 class FunctionReranker:
@@ -134,8 +163,48 @@ class ArrayStore:
     def vectors(self, doc_ids: Sequence[str]) -> Vectors:
         return np.stack([self._vectors[doc_id] for doc_id in doc_ids])
 
+    def sparse(self) -> SparseStore:
+        return SparseListStore()
+
     def close(self) -> None:
         self._vectors = {}
+
+
+class SparseListStore:
+    """Sparse vectors in a list, searched by brute force."""
+
+    persistent = False
+    description = "list in process"
+    in_process = True
+
+    def __init__(self) -> None:
+        self._vectors: dict[str, SparseVector] = {}
+
+    def open(self, collection: str) -> None:  # noqa: ARG002 - part of the port
+        self._vectors = {}
+
+    def missing(self, doc_ids: Sequence[str]) -> list[str]:
+        return [doc_id for doc_id in doc_ids if doc_id not in self._vectors]
+
+    def add(self, doc_ids: Sequence[str], vectors: list[SparseVector]) -> None:
+        self._vectors.update(zip(doc_ids, vectors, strict=True))
+
+    def search(self, vectors: list[SparseVector], limit: int) -> list[list[Hit]]:
+        return [self._nearest(vector, limit) for vector in vectors]
+
+    def vectors(self, doc_ids: Sequence[str]) -> list[SparseVector]:
+        return [self._vectors[doc_id] for doc_id in doc_ids]
+
+    def close(self) -> None:
+        self._vectors = {}
+
+    def _nearest(self, query: SparseVector, limit: int) -> list[Hit]:
+        hits = [
+            (doc_id, vector.dot(query))
+            for doc_id, vector in self._vectors.items()
+            if np.isin(vector.indices, query.indices).any()
+        ]
+        return sorted(hits, key=lambda hit: -hit[1])[:limit]
 
 
 class DictCache:
@@ -180,6 +249,10 @@ def _in_windows(text: str, room: int, overlap: int) -> list[str]:
 
 def _words(text: str) -> list[str]:
     return [word.strip(".,;:?!()").casefold() for word in text.split()]
+
+
+def _hashed(word: str) -> int:
+    return int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big")
 
 
 def _overlap(query: str, document: str) -> float:

@@ -28,7 +28,7 @@ CLOSE = 1e-9
 SHOWN = 8
 """Differences of result.json that a message names: one changed score moves hundreds of numbers."""
 
-GIVEN = ("schema_version", "run_id", "design", "timings", "provenance")
+GIVEN = ("schema_version", "run_id", "design", "stage_one", "timings", "provenance")
 """Blocks of result.json that nothing else in the folder determines."""
 
 WORDS = ("reason", "advice", "message", "setting", "note")
@@ -231,12 +231,12 @@ def _tokens(candidates: Candidates, scoring: Scoring) -> Iterator[str]:
     found, limit = [one for listed in candidates.values() for one in listed], scoring.max_length
     wrong = sum((one.tokens is not None) != (limit is not None and one.rerank_score is not None) for one in found)
     if wrong:
-        asked = "none, as no model scored them" if limit is None else "tokens of the scored ones, and of no other"
+        asked = "none, as nothing counted them" if limit is None else "tokens of the scored ones, and of no other"
         yield f"candidates.parquet: tokens of {wrong} candidates are missing or surplus; expected {asked}"
     longer = [one.tokens for one in found if one.tokens is not None and limit is not None and one.tokens > limit]
     repeated = max(0, sum(one.rerank_score is not None for one in found) - scoring.pairs)
     least = max(len(longer) - repeated, len(set(longer)))
-    if not least <= scoring.truncated <= len(longer):
+    if not (limit is None if scoring.truncated is None else least <= scoring.truncated <= len(longer)):
         fit = f"{least} to {len(longer)} pairs are too long by the tokens of candidates.parquet"
         yield f"{RESULT}: scoring.truncated is {scoring.truncated}; {fit}"
 

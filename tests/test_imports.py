@@ -17,11 +17,11 @@ LAYERS = [
     {"types", "checks"},
     {"exhibits", "findings", "parts", "record", "manifest", "contrast"},
     {"result", "rules"},
-    {"ports", "provenance"},
+    {"ports", "provenance", "published"},
     {"testing", "analysis", *PLUG_INS},
-    {"delivery", "inspection", "stages", "folder"},
+    {"delivery", "inspection", "serving", "stages", "folder"},
     {"stage_one", "stage_two", "own_run"},
-    {"latency", "probes", "sequential", "baseline", "remeasure", "locating", "training"},
+    {"latency", "probes", "sequential", "baseline", "remeasure", "locating", "readiness", "training"},
     {"pipeline", "verify"},
     {"composition"},
     {"config"},
@@ -30,8 +30,9 @@ LAYERS = [
     {"__main__"},
 ]
 HEAVY = {
-    "FlagEmbedding", "datasets", "hydra", "ir_datasets", "matplotlib", "mlflow", "numba", "onnxruntime", "openpyxl",
-    "qdrant_client", "qdrant_edge", "ranx", "sentence_transformers", "tokenizers", "torch", "transformers",
+    "FlagEmbedding", "datasets", "fastapi", "hydra", "ir_datasets", "matplotlib", "mlflow", "numba", "onnxruntime",
+    "openpyxl", "prometheus_client", "qdrant_client", "qdrant_edge", "ranx", "sentence_transformers", "starlette",
+    "tokenizers", "torch", "transformers", "uvicorn",
 }  # fmt: skip
 HYDRA_MAY_LOAD_IN = {"composition", "config"}
 

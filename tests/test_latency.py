@@ -17,13 +17,13 @@ from evalkit.errors import ConfigError, StoreError
 from evalkit.folder import read_result
 from evalkit.latency import latency_of, measure, recall, remember
 from evalkit.pipeline import evaluate
-from evalkit.ports import Embedder, Reranker
+from evalkit.ports import Reranker
 from evalkit.record import Latency, LatencyBudget, LongDocuments, StageTwoLatency
 from evalkit.result import EvalResult
 from evalkit.sinks.document import as_document
 from evalkit.sinks.files import FilesSink
 from evalkit.sinks.latency_lines import latency_lines
-from evalkit.stage_one import Points, retrieve
+from evalkit.stage_one import Retrieval, retrieve
 from evalkit.stages import Log, Plan
 from evalkit.testing import ArrayStore, DictCache, DictNotes, FunctionReranker, WordEmbedder
 from evalkit.types import Candidates, Dataset
@@ -101,14 +101,19 @@ Ready = tuple[Plan, Dataset, Candidates, Clock]
 
 def retrieved(plan: Plan, dataset: Dataset) -> Candidates:
     """Stage 1, which fills the store."""
-    embedder, log = cast(Embedder, plan.embedder), Log()
-    return retrieve(plan, embedder, dataset, Points.of(plan, embedder, dataset, log), log)
+    return retrieve(plan, Retrieval.of(plan, dataset, Log()), dataset, Log())
 
 
 def timed(plan: Plan, dataset: Dataset, candidates: Candidates, clock: Clock) -> Latency:
     """The probe of a plan whose parts are models."""
-    embedder, reranker = cast(Embedder, plan.embedder), cast(Reranker, plan.reranker)
-    return measure(plan, embedder, reranker, dataset, candidates, "here", clock)
+    reranker, retrieval = cast(Reranker, plan.reranker), Retrieval.of(plan, dataset, Log())
+    return measure(plan, retrieval, reranker, dataset, candidates, "here", clock)
+
+
+def told(
+    plan: Plan, dataset: Dataset, candidates: Candidates, machine: Mapping[str, str | int], *, loaded: bool
+) -> Latency | None:
+    return latency_of(plan, Retrieval.of(plan, dataset, Log()), dataset, candidates, machine, loaded=loaded)
 
 
 def ready(write_beir: BeirWriter, numbers: tuple[int, ...], queries: int = 20, **changes: Any) -> Ready:
@@ -350,10 +355,10 @@ def test_another_model_store_setting_machine_or_corpus_does_not_see_it(
     write_beir: BeirWriter, part: str, other: Any
 ) -> None:
     plan, dataset, candidates, _ = ready(write_beir, (1, 2, 3), config=SETTINGS)
-    first = latency_of(plan, dataset, candidates, MACHINE, loaded=True)
+    first = told(plan, dataset, candidates, MACHINE, loaded=True)
     assert first is not None
     same = replace(plan, config={**SETTINGS, "statistics": {"seed": 2}})
-    assert latency_of(same, dataset, candidates, MACHINE, loaded=False) == replace(first, stored=True)
+    assert told(same, dataset, candidates, MACHINE, loaded=False) == replace(first, stored=True)
 
     machine = MACHINE
     if part == "machine":
@@ -362,7 +367,7 @@ def test_another_model_store_setting_machine_or_corpus_does_not_see_it(
         dataset = replace(dataset, corpus_digest=other)
     else:
         plan = replace(plan, **{part: other})
-    assert latency_of(plan, dataset, candidates, machine, loaded=False) is None
+    assert told(plan, dataset, candidates, machine, loaded=False) is None
 
 
 def taken(day: int, n_queries: int, *stage2: tuple[int, float]) -> Latency:
@@ -456,7 +461,8 @@ def test_the_document_says_points_per_100_ms_and_reads_back(result: EvalResult, 
     shown = as_document(result)["latency"]
     assert [one.pop("points_per_100_ms") for one in shown["stage2"]] == [0.0, 25.0, None]
     assert shown["stage2"][1] == {
-        "top_k": 10, "p50_ms": 400.0, "p95_ms": 800.0, "pairs_per_second": 25.0, "tokens_per_pair": 100.0
+        "top_k": 10, "p50_ms": 400.0, "p95_ms": 800.0, "pairs_per_second": 25.0, "tokens_per_pair": 100.0,
+        "cost_per_1000_queries": None, "currency": None,
     }  # fmt: skip
     assert (shown["store"], shown["in_process"], shown["stored"]) == (result.latency.store, False, False)  # type: ignore[union-attr]
     FilesSink().write(result, tmp_path)
@@ -510,7 +516,7 @@ def test_impossible_settings_are_one_message(override: str, what: str) -> None:
 
 def test_the_machine_is_named_in_words(write_beir: BeirWriter) -> None:
     plan, dataset, candidates, _ = ready(write_beir, (1,))
-    found = latency_of(plan, dataset, candidates, MACHINE, loaded=True)
+    found = told(plan, dataset, candidates, MACHINE, loaded=True)
     assert found is not None
     assert found.machine == "P, 8 cores, Linux"
     assert np.isfinite([found.stage1_p50_ms, found.stage2[0].pairs_per_second]).all()

@@ -293,7 +293,7 @@ def test_tokens_within_the_limit_are_taken_as_given(folder: Path) -> None:
 
 def test_tokens_of_scores_from_a_file_are_surplus(folder: Path) -> None:
     edit(folder, lambda document: put(document, ("scoring", "max_length"), None))
-    with pytest.raises(ControlError, match=r"tokens of 300 candidates .* expected none, as no model scored them"):
+    with pytest.raises(ControlError, match=r"tokens of 300 candidates .* expected none, as nothing counted them"):
         verify(folder)
 
 

@@ -57,8 +57,8 @@ def advise(
         advice += _labels(judged, decision)
     elif verdict.status == "above":
         advice.append(
-            f"More than promised. Dense retrieval starts at {decision.baseline_mean:.3f}: if that is less than you "
-            "expect of the embedding model, check its prompts and its normalisation before crediting the reranker."
+            f"More than promised. Stage 1 starts at {decision.baseline_mean:.3f}: if that is less than you expect of "
+            "it, check it (of an embedding model, prompts and normalisation) before crediting the reranker."
         )
     if verdict.queries_needed is not None:
         advice.append(
@@ -69,7 +69,7 @@ def advise(
 
 
 def _room(decision: Comparison, rows: Sequence[Comparison], fate: Attribution, wanted: float) -> list[str]:
-    """Whether the promised gain fits between dense and the oracle, and what stage 1 has to do with it."""
+    """Whether the promised gain fits between stage 1 and the oracle, and what stage 1 has to do with it."""
     headroom = decision.headroom_points
     if headroom >= wanted:
         return []
@@ -81,7 +81,7 @@ def _room(decision: Comparison, rows: Sequence[Comparison], fate: Attribution, w
     if decision.metric == fate.metric and ceiling < wanted:
         return [
             *found,
-            f"Dense retrieval is already strong: it leaves {ceiling:.1f} points to any reranker at any top-k; expect "
+            f"Stage 1 is already strong: it leaves {ceiling:.1f} points to any reranker at any top-k; expect "
             "no more, or judge the order within the top by ndcg@10.",
         ]
     wider = [row for row in rows if row.headroom_points >= wanted]
@@ -107,11 +107,11 @@ def _reranker(
         share = f"{100 * captured:.0f} %" if captured > 0 else "nothing"
         found.append(
             f"The reranker captured {share} of the headroom of {decision.headroom_points:.1f} points: "
-            f"it promoted {fate.promoted_points:.1f}, demoted {fate.demoted_points:.1f} that dense had found, and left "
-            f"{fate.missed_by_reranker_points:.1f} among the candidates. Look at the queries that lost; check whether "
-            "it was trained for this language and domain."
+            f"it promoted {fate.promoted_points:.1f}, demoted {fate.demoted_points:.1f} that stage 1 had found, and "
+            f"left {fate.missed_by_reranker_points:.1f} among the candidates. Look at the queries that lost; check "
+            "whether it was trained for this language and domain."
         )
-    if scoring.pairs and not scoring.windows and scoring.truncated / scoring.pairs >= TRUNCATED:
+    if scoring.truncated and not scoring.windows and scoring.truncated / scoring.pairs >= TRUNCATED:
         found.append(
             f"{100 * scoring.truncated / scoring.pairs:.0f} % of the pairs are longer than the reranker's "
             f"{scoring.max_length} tokens and were cut: read them in windows (long_documents.stage2=windows), raise "
@@ -131,8 +131,8 @@ def _lost(languages: Languages) -> list[str]:
     ]
     return [
         f"Reranking loses for certain in {_first(named)}, language of the query -> of the documents: the "
-        "reranker may not have been trained for these languages. Take one that was, or keep the order of dense "
-        "retrieval there."
+        "reranker may not have been trained for these languages. Take one that was, or keep the order of stage 1 "
+        "there."
     ]
 
 

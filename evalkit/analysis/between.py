@@ -173,6 +173,7 @@ def _facts(result: EvalResult) -> dict[str, Any]:
     subject, design, origin = result.dataset, result.design, result.provenance
     expected = design.expectation
     blocks: dict[str, Mapping[str, Any]] = {
+        "stage_one": {"method": result.stage_one.method},
         "result": {"status": result.assessment.status, "stopped_early": result.sequential is not None},
         "dataset": {
             name: getattr(subject, name)

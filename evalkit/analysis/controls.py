@@ -124,7 +124,7 @@ def _coverage(evidence: Evidence, deepest: int, unanswered: Collection[str]) -> 
         "candidates without a score"
     )
     if empty and not (misranked or unscored) and set(unanswered) == _without_candidates(evidence):
-        return Control("coverage", "warned", f"{found}. The run that was given does not answer them: they count as 0")
+        return Control("coverage", "warned", f"{found}. Stage 1 does not answer them: they count as 0")
     return _verdict("coverage", not (empty or misranked or unscored), found)
 
 
@@ -255,6 +255,13 @@ def _ties(candidates: Candidates) -> Control:
 
 
 def _truncated(scoring: Scoring) -> Control:
+    if scoring.truncated is None:
+        return Control(
+            "truncated",
+            "warned",
+            "expected a reranker that counts tokens; found a service that cuts long documents as it likes and does not "
+            "say so: the share of cut pairs is unknown, and none was read in windows",
+        )
     if scoring.max_length is None:
         return Control("truncated", "skipped", "expected a reranker that counts tokens; found scores from a file")
     if scoring.windows:
@@ -280,7 +287,7 @@ def _unjudged(evidence: Evidence, runs: Mapping[str, Run], system: System) -> Co
         "unjudged",
         after - before <= UNJUDGED,
         f"expected the unjudged share of the top {JUDGED_CUTOFF} to rise by at most {100 * UNJUDGED:g} points; found "
-        f"{100 * before:.1f} % in {DENSE.name} and {100 * after:.1f} % in {system.name}",
+        f"{100 * before:.1f} % in stage 1 and {100 * after:.1f} % in {system.name}",
         "warned",
     )
 

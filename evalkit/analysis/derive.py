@@ -11,9 +11,21 @@ from evalkit.types import DENSE, Candidate, Candidates, Run, System
 
 
 def order_hits(hits: Iterable[tuple[str, float]], depth: int) -> tuple[Candidate, ...]:
-    """Rank the hits of a vector search: score descending, then document id ascending; keep ``depth``."""
+    """Rank the hits of a search: score descending, then document id ascending; keep ``depth``."""
     ranked = sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:depth]
     return tuple(Candidate(doc_id, rank, score) for rank, (doc_id, score) in enumerate(ranked, start=1))
+
+
+def fuse(rankings: Iterable[Sequence[Candidate]], k: int) -> dict[str, float]:
+    """Reciprocal rank fusion: each document's sum of 1 / (k + rank) over the rankings that hold it.
+
+    Cormack, Clarke & Buettcher (2009), "Reciprocal rank fusion outperforms Condorcet". Ranks count from 1.
+    """
+    scores: dict[str, float] = {}
+    for ranking in rankings:
+        for one in ranking:
+            scores[one.doc_id] = scores.get(one.doc_id, 0.0) + 1 / (k + one.stage1_rank)
+    return scores
 
 
 def order_run(hits: Iterable[tuple[str, float]]) -> tuple[Candidate, ...]:
@@ -65,7 +77,7 @@ def count_ties(candidates: Candidates) -> int:
 
 def unmeasured(candidates: Candidates, scoring: Scoring) -> int:
     """Candidates whose score was made up to put them last, as the system's file lacks theirs; see reranker.missing."""
-    if scoring.max_length is not None:
+    if scoring.max_length is not None or scoring.truncated is None:
         # Of a model, candidates of one text are one pair: fewer pairs than scores is no sign there.
         return 0
     scored = sum(one.rerank_score is not None for found in candidates.values() for one in found)

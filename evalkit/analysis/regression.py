@@ -120,7 +120,7 @@ def regression(current: Baseline, kept: Baseline, rules: Rules, resamples: int =
     changes, scale = _changes(current, kept, units)
     points, tolerance = scale * changes.mean(axis=0), rules.tolerance_points
     p_values = drop_p_values(changes, units, resamples, seed)
-    subjects = (f"{current.metric} of {current.system}", "the gain over dense")[: len(points)]
+    subjects = (f"{current.metric} of {current.system}", "the gain over stage 1")[: len(points)]
     moved = " and ".join(f"{name} by {by:+.1f}" for name, by in zip(subjects, points, strict=True))
     against = f"against {kept.run_id} of {kept.created}: {moved} points"
     accepted = _accepted(current, kept)

@@ -120,7 +120,7 @@ def _rrf(setup: _Setup) -> _Use:
     fused = np.where(np.isnan(rerank), np.nan, 1 / (RRF_K + by_stage1) + 1 / (RRF_K + by_reranker))
     return _Use(
         name="rrf",
-        setting=f"1 / ({RRF_K} + rank) of dense plus that of the reranker",
+        setting=f"1 / ({RRF_K} + rank) of stage 1 plus that of the reranker",
         chosen=_ranked_by(setup, fused, setup.choosing),
         confirmed=_ranked_by(setup, fused, setup.confirming),
     )
@@ -139,7 +139,7 @@ def _weighted(setup: _Setup) -> _Use:
     tried = {weight: values_of(weight, setup.choosing) for weight in WEIGHTS}
     highest = max(values.mean() for values in tried.values())
     best = max(weight for weight, values in tried.items() if values.mean() >= highest - EPSILON)
-    meaning = {0.0: " (dense alone)", 1.0: " (plain reranking)"}.get(best, "")
+    meaning = {0.0: " (stage 1 alone)", 1.0: " (plain reranking)"}.get(best, "")
     return _Use(
         name="weighted",
         setting=f"weight {best:g} of the reranker{meaning}, both scores scaled to 0..1 per query",

@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
     write(kept, path)
     if result.provenance.derived_from is not None:
         print(f"note      measured again from {result.provenance.derived_from}: what it declares was chosen afterwards")
-    print(f"kept      {kept.run_id}: {kept.metric} of {kept.system}, {kept.gain_points:+.1f} points over dense")
+    print(f"kept      {kept.run_id}: {kept.metric} of {kept.system}, {kept.gain_points:+.1f} points over stage 1")
     print(replaced)
     print(f"baseline  {path}")
     print("Commit it: evalkit gate holds later results of the same data and models against it.")
@@ -53,6 +53,6 @@ def _replaced(path: Path, kept: Baseline) -> str:
     before, now = (100 * mean(side.reranked) for side in (old, kept))
     others = "" if old.digest == kept.digest else "; it was of other data"
     return (
-        f"{was}: {kept.metric} of {kept.system} moved by {now - before:+.1f} points, the gain over dense by "
+        f"{was}: {kept.metric} of {kept.system} moved by {now - before:+.1f} points, the gain over stage 1 by "
         f"{kept.gain_points - old.gain_points:+.1f}{others}"
     )

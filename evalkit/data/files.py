@@ -11,8 +11,8 @@ from typing import BinaryIO, cast
 from evalkit.errors import DataError
 
 
-def find(folder: Path, name: str) -> Path:
-    """The file ``name`` in ``folder``, plain or gzipped.
+def find(folder: Path, name: str, setting: str | None = None) -> Path:
+    """The file ``name`` in ``folder``, plain or gzipped; ``setting`` is what named it, where one did.
 
     Raises:
         DataError: The folder or the file is not there; the message lists what is.
@@ -23,7 +23,8 @@ def find(folder: Path, name: str) -> Path:
         if candidate.is_file():
             return candidate
     present = ", ".join(sorted(entry.name for entry in folder.iterdir())) or "nothing"
-    raise DataError(f"neither {name} nor {name}.gz is here; found: {present}", folder)
+    advice = f"; set {setting} to the path of one" if setting else ""
+    raise DataError(f"neither {name} nor {name}.gz is here; found: {present}{advice}", folder)
 
 
 def named_file(setting: str, path: Path) -> Path:
@@ -33,11 +34,11 @@ def named_file(setting: str, path: Path) -> Path:
         DataError: It is not there; the message lists what is.
     """
     if path.is_dir():
-        raise DataError(f"a folder; expected a file. Set {setting} to the path of one", path)
+        raise DataError(f"a folder; expected a file; set {setting} to the path of one", path)
     if path.is_file():
         return path
     if path.parent.is_dir():
-        return find(path.parent, path.name)
+        return find(path.parent, path.name, setting)
     raise DataError(f"no such file; set {setting} to the path of one", path)
 
 

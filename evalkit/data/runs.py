@@ -10,8 +10,8 @@ from typing import Literal
 
 from evalkit.checks import path as checked_path
 from evalkit.checks import unfit
+from evalkit.data.files import named_file
 from evalkit.data.trec import read_scores
-from evalkit.errors import DataError
 from evalkit.ports import Hit
 from evalkit.types import Fingerprint
 
@@ -31,7 +31,7 @@ class RunFile:
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """The file's digest."""
-        return _fingerprint("run file", _file(_RUN, self._path))
+        return _fingerprint("run file", named_file(_RUN, self._path))
 
     def read(self) -> Mapping[str, Sequence[Hit]]:
         """Query id -> hits; the rank column means nothing, as in trec_eval.
@@ -39,7 +39,7 @@ class RunFile:
         Raises:
             DataError: The file is missing or breaks its format.
         """
-        return {query_id: list(found.items()) for query_id, found in read_scores(_file(_RUN, self._path)).items()}
+        return {query_id: list(found.items()) for query_id, found in read_scores(named_file(_RUN, self._path)).items()}
 
 
 class ScoreFile:
@@ -60,7 +60,7 @@ class ScoreFile:
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """The file's digest, and what a missing score means."""
-        return {**_fingerprint("score file", _file(_SCORES, self._path)), "missing": self._missing}
+        return {**_fingerprint("score file", named_file(_SCORES, self._path)), "missing": self._missing}
 
     @property
     def missing(self) -> Literal["error", "last"]:
@@ -73,15 +73,7 @@ class ScoreFile:
         Raises:
             DataError: The file is missing or breaks its format.
         """
-        return read_scores(_file(_SCORES, self._path))
-
-
-def _file(setting: str, path: Path) -> Path:
-    for candidate in (path, path.with_name(f"{path.name}.gz")):
-        if candidate.is_file():
-            return candidate
-    found = "a folder; expected a file" if path.is_dir() else "no such file, nor one with .gz behind it"
-    raise DataError(f"{found}; set {setting} to the path of one", path)
+        return read_scores(named_file(_SCORES, self._path))
 
 
 def _fingerprint(backend: str, path: Path) -> Fingerprint:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import EvalkitError
 from evalkit.inspection.facts import Lengths
-from evalkit.ports import CountsTokens, Embedder, FoundRun, FoundScores, Pair, Reranker
+from evalkit.ports import CountsPairTokens, CountsTokens, Embedder, FoundRun, FoundScores, Pair, Reranker
 
 Item = TypeVar("Item")
 
@@ -23,7 +23,10 @@ _UNTOLD = "it does not tell how many tokens a text has"
 
 
 def lengths(
-    embedder: Embedder | FoundRun, reranker: Reranker | FoundScores, documents: Sequence[str], pairs: Sequence[Pair]
+    embedder: Embedder | FoundRun | None,
+    reranker: Reranker | FoundScores,
+    documents: Sequence[str],
+    pairs: Sequence[Pair],
 ) -> tuple[Lengths, ...]:
     """Hold documents and judged positive pairs to what both models read; of many pairs, a sample.
 
@@ -38,7 +41,7 @@ def lengths(
     return _of_embedder(embedder, documents, pairs), _of_reranker(reranker, documents, pairs)
 
 
-def _of_embedder(embedder: Embedder | FoundRun, documents: Sequence[str], pairs: Sequence[Pair]) -> Lengths:
+def _of_embedder(embedder: Embedder | FoundRun | None, documents: Sequence[str], pairs: Sequence[Pair]) -> Lengths:
     if not isinstance(embedder, CountsTokens):
         return Lengths("embedder", None, unknown=_UNTOLD)
     try:
@@ -55,21 +58,19 @@ def _of_embedder(embedder: Embedder | FoundRun, documents: Sequence[str], pairs:
 
 
 def _of_reranker(reranker: Reranker | FoundScores, documents: Sequence[str], pairs: Sequence[Pair]) -> Lengths:
-    # Not isinstance, which would read the fingerprint, and with it all weights.
-    if not hasattr(reranker, "count_tokens"):
+    if not isinstance(reranker, CountsPairTokens):
         return Lengths("reranker", None, unknown=_UNTOLD)
-    model = cast(Reranker, reranker)
     try:
         return Lengths(
             "reranker",
-            model.max_length,
+            reranker.max_length,
             len(documents),
-            _longer(model.count_tokens, [("", content) for content in documents], model.max_length),
+            _longer(reranker.count_tokens, [("", content) for content in documents], reranker.max_length),
             len(pairs),
-            _longer(model.count_tokens, pairs, model.max_length),
+            _longer(reranker.count_tokens, pairs, reranker.max_length),
         )
     except EvalkitError as error:
-        return Lengths("reranker", model.max_length, unknown=str(error))
+        return Lengths("reranker", reranker.max_length, unknown=str(error))
 
 
 def _longer(count: Callable[[Sequence[Item]], NDArray[np.int64]], items: Sequence[Item], max_length: int) -> int:

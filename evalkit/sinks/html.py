@@ -36,16 +36,16 @@ CONTENTS = (
 )
 
 COLUMNS = (
-    ("points", "100 x (reranked - dense): absolute percentage points"),
+    ("points", "100 x (reranked - stage 1): absolute percentage points"),
     ("95 % interval", "where the true gain lies, in points"),
     (
         "p",
         "the probability of so large a change if reranking did nothing, Holm-adjusted over the top-k that were not "
         "declared beforehand",
     ),
-    ("relative", "the same change as a share of dense; +18 % and +18 points are different claims"),
+    ("relative", "the same change as a share of stage 1; +18 % and +18 points are different claims"),
     ("oracle", "the metric if a perfect reranker ordered the same candidates"),
-    ("headroom", "oracle - dense, in points: what a reranker could gain at most"),
+    ("headroom", "oracle - stage 1, in points: what a reranker could gain at most"),
     ("captured", "gain / headroom"),
     ("W/T/L", "queries that won, tied, lost"),
     ("judged@5", "the share of the top 5 that has a judgment; where it falls, a missing gain may be a missing label"),
@@ -119,6 +119,7 @@ def page(result: EvalResult, include_texts: bool) -> str:
             "own": details.own_language(result),
         },
         latency=details.latency(result),
+        stage_one=result.stage_one.label,
         examples=[_example(one, result, texts) for one in result.assessment.examples],
         with_texts=texts is not None,
         checks=_urgent_first(details.checks(result)),

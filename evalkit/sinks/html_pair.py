@@ -40,7 +40,7 @@ def pair_page(found: Contrast, first: EvalResult, second: EvalResult) -> str:
         cautions=side_by_side.cautions(found, first, second),
         paired=f"{side_by_side.paired(found)}.",
         values=_changes("The metrics", found.values, ""),
-        gains=_changes("The gain over dense", found.gains, "gain "),
+        gains=_changes("The gain over stage 1", found.gains, "gain "),
         differs=Table("What differs", "", ("what", "in A", "in B"), rows),
         footer=f"{side_by_side.headline('A', first)}; {side_by_side.headline('B', second)}.",
     )

@@ -26,7 +26,7 @@ class Cell:
         points: The gain with its sign.
         mark: That of a gain that is not certain, or cannot tell.
         interval: Its interval.
-        means: From dense to reranked.
+        means: From stage 1 to reranked.
         words: Everything, in a sentence.
         tone: ``gain`` or ``loss``, whose colour it has; empty: none.
         strength: How much of that colour, from 0 to 1.

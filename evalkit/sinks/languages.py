@@ -93,8 +93,8 @@ def how_to_read(result: EvalResult, matrix: Matrix) -> list[str]:
         else []
     )
     return [
-        f"points of {expected.metric} at top-k {expected.top_k} with their 95 % interval, and below them dense -> "
-        "reranked, by language of the queries",
+        f"points of {expected.metric} at top-k {expected.top_k} with their 95 % interval, and below them "
+        f"{result.stage_one.label} -> reranked, by language of the queries",
         "a column ranks those of the retrieved candidates that are in one language, after the first "
         f"{expected.top_k} of all languages were reranked",
         *pooled,
@@ -119,7 +119,7 @@ def rows(matrix: Matrix) -> list[list[str]]:
 
 
 def means(gain: LanguageGain) -> str:
-    """From dense to reranked."""
+    """From stage 1 to reranked."""
     return f"{gain.baseline_mean:.3f} -> {gain.candidate_mean:.3f}"
 
 
@@ -131,7 +131,12 @@ def lines(result: EvalResult) -> list[str]:
     matrix = Matrix.of(found)
     several = len({*matrix.query_langs, *matrix.document_langs} - {None}) > MOST_LANGUAGES
     if several and None in matrix.document_langs:
-        return [*how_to_read(result, matrix), *_shortened(found, matrix), *map(share_line, found.bias[-1:]), ""]
+        return [
+            *how_to_read(result, matrix),
+            *_shortened(found, matrix, result.stage_one.label),
+            *map(share_line, found.bias[-1:]),
+            "",
+        ]
     return [
         *how_to_read(result, matrix),
         *(line for block in _blocks(titles(matrix), rows(matrix)) for line in block),
@@ -164,7 +169,7 @@ def _points(gain: LanguageGain) -> str:
     return f"{mark(gain)} {gain.delta_points:+.1f} ({interval(gain.ci_low, gain.ci_high)})".lstrip()
 
 
-def _shortened(found: Languages, matrix: Matrix) -> list[str]:
+def _shortened(found: Languages, matrix: Matrix, label: str) -> list[str]:
     """The pooled rows and the certain cells of the largest change: a matrix of so many languages is not read."""
     certain = largest_first(gain for gain in found.cells if direction(gain))
     shown = certain[:MOST_CELLS]
@@ -173,7 +178,7 @@ def _shortened(found: Languages, matrix: Matrix) -> list[str]:
     largest = f"the {len(shown)} largest of " if len(shown) < len(certain) else ""
     return [
         *aligned(titles(pooled), rows(pooled)),
-        *(aligned(["certain cells", "points", "dense -> reranked"], told) if told else []),
+        *(aligned(["certain cells", "points", f"{label} -> reranked"], told) if told else []),
         f"{largest}{len(certain)} certain cells of {len(found.cells)}; report.html holds the rest, and the shares of "
         "each language",
     ]

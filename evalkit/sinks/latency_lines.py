@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.record import Latency
+from evalkit.record import Latency, StageTwoLatency
 from evalkit.result import EvalResult
 from evalkit.sinks.table import DASH
 
@@ -18,8 +18,10 @@ def latency_lines(result: EvalResult) -> list[str]:
     ]
     for one in found.stage2:
         spent = f"p50 {milliseconds(one.p50_ms)}, p95 {milliseconds(one.p95_ms)}"
-        speed = f"{one.pairs_per_second:.0f} pairs/s of {one.tokens_per_pair:.0f} tokens"
-        lines.append(f"  rerank@{one.top_k}: {spent}; {speed}; {_points(gains[one.top_k])} points per 100 ms")
+        size = "" if one.tokens_per_pair is None else f" of {one.tokens_per_pair:.0f} tokens"
+        gain = f"{_points(gains[one.top_k])} points per 100 ms"
+        paid = "" if one.cost_per_1000_queries is None else f"; {cost(one)} per 1,000 queries"
+        lines.append(f"  rerank@{one.top_k}: {spent}; {one.pairs_per_second:.0f} pairs/s{size}; {gain}{paid}")
     return lines
 
 
@@ -36,6 +38,14 @@ def latency_head(found: Latency) -> str:
 def milliseconds(value: float) -> str:
     """Whole milliseconds; one decimal below 10."""
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+
+
+def cost(one: StageTwoLatency) -> str:
+    """What 1,000 queries cost, two decimals, more below 0.10; a dash where that is not known."""
+    found = one.cost_per_1000_queries
+    if found is None:
+        return DASH
+    return f"{found:.2f} {one.currency}" if found >= 0.1 or found == 0 else f"{found:.2g} {one.currency}"
 
 
 def _points(value: float | None) -> str:

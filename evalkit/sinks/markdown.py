@@ -37,7 +37,7 @@ class MarkdownSink:
             "",
             *_grid(table.header(result), table.rows(result)),
             "",
-            "Points are 100 x (reranked - dense); relative is the same change as a share of dense. Headroom is "
+            "Points are 100 x (reranked - stage 1); relative is the same change as a share of stage 1. Headroom is "
             f"what a perfect reranker of the same candidates would gain on {expected.metric}; captured is the part "
             "of it that was gained.",
             "",

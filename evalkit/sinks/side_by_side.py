@@ -14,7 +14,7 @@ NOTE = "Points are 100 x (B - A), paired by query, with a 95 % interval; p is Ho
 
 
 def lines(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
-    """What differs, how many queries are paired, then every system and metric, and the gains over dense."""
+    """What differs, how many queries are paired, then every system and metric, and the gains over stage 1."""
     return [
         *(headline(name, result) for name, result in (("A", first), ("B", second))),
         "",
@@ -24,7 +24,7 @@ def lines(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
         *cautions(found, first, second),
         "",
         *aligned(*changes(found.values, "")),
-        *(["", "gain over dense, in points", *aligned(*changes(found.gains, "gain "))] if found.gains else []),
+        *(["", "gain over stage 1, in points", *aligned(*changes(found.gains, "gain "))] if found.gains else []),
         "",
         NOTE,
     ]

@@ -9,7 +9,7 @@ from typing import Literal
 from evalkit.parts import SIGNIFICANT, SliceGain
 from evalkit.result import EvalResult
 from evalkit.sinks.escaping import one_line
-from evalkit.types import Fingerprint, Metric
+from evalkit.types import Fingerprint, Metric, System
 
 DASH = "–"
 
@@ -39,7 +39,7 @@ def rows(result: EvalResult) -> list[list[str]]:
             row = [f"{means[first]:.3f}", *[DASH] * 4]
             for metric in others:
                 row += [f"{means[metric]:.3f}", DASH, DASH]
-            table.append([system.name, *row, *[DASH] * 4, judged])
+            table.append([shown(result, system), *row, *[DASH] * 4, judged])
             continue
         change = found.comparison(first, system.top_k)
         row = [
@@ -66,6 +66,11 @@ def rows(result: EvalResult) -> list[list[str]]:
     return table
 
 
+def shown(result: EvalResult, system: System) -> str:
+    """What readers call a system: stage 1 by how it retrieves, the others by their names."""
+    return result.stage_one.label if system.top_k is None else system.name
+
+
 def verdict_line(result: EvalResult) -> str:
     """The flag and its reason."""
     verdict = result.assessment.verdict
@@ -86,7 +91,9 @@ def subject_line(result: EvalResult) -> str:
 
 def model_lines(result: EvalResult) -> list[str]:
     """Which models, in one line each."""
-    return [f"{role}: {model_name(values)}" for role, values in result.provenance.fingerprints.items()]
+    searched, models = result.stage_one, result.provenance.fingerprints
+    method = [] if searched.method == searched.label else [f"stage 1: {searched.method}"]
+    return [*method, *(f"{role}: {model_name(values)}" for role, values in models.items())]
 
 
 def model_name(fingerprint: Fingerprint) -> str:
@@ -114,8 +121,8 @@ def notes(result: EvalResult) -> list[str]:
         )
     if dataset.unanswered:
         found.append(
-            f"{len(dataset.unanswered)} of {len(result.evidence.qrels)} queries are not answered by the run of "
-            "stage 1; they count as 0"
+            f"{len(dataset.unanswered)} of {len(result.evidence.qrels)} queries are not answered by stage 1; "
+            "they count as 0"
         )
     decision = result.assessment.verdict.expectation.metric
     unmoved = decision.unmoved

@@ -1,4 +1,4 @@
-"""What every vector store does the same way: point ids, batches, shapes and complete answers."""
+"""What every store does the same way, whatever its vectors: point ids, batches and complete answers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-import numpy as np
-
-from evalkit.errors import ModelError, StoreError
-from evalkit.ports import Hit, Vectors
+from evalkit.errors import StoreError
+from evalkit.ports import Held, Hit, Vectors
+from evalkit.sparse import SparseVector
 
 DOC_ID = "doc_id"
 """Payload key of the document id: Qdrant's own point ids are integers or UUIDs."""
@@ -26,23 +25,19 @@ def point_id(doc_id: str) -> UUID:
     return UUID(bytes=hashlib.sha256(doc_id.encode()).digest()[:16])
 
 
-def plain(vector: object) -> list[float]:
-    """The numbers of one unnamed vector; of anything else that an engine returns none, which fits no dimension."""
-    # Its first item speaks for all: engines return lists of floats or, for multivectors, of lists.
-    numbers = isinstance(vector, list) and not isinstance(next(iter(vector), None), list)
-    return cast("list[float]", vector) if numbers else []
+Taken_contra = TypeVar("Taken_contra", Vectors, list[SparseVector], contravariant=True)
 
 
-class Collection(Protocol):
+class Collection(Protocol[Taken_contra]):
     """One opened collection of one engine; it exists in the engine from ``create`` on."""
 
     @property
-    def dimension(self) -> int | None:
-        """Numbers per vector, or None before ``create``."""
+    def exists(self) -> bool:
+        """Whether it does."""
         ...
 
-    def create(self, dimension: int) -> None:
-        """Create it, for inner products of vectors of that dimension."""
+    def create(self, vectors: Taken_contra) -> None:
+        """Create it, for inner products of vectors such as these."""
         ...
 
     def count(self) -> int:
@@ -53,16 +48,16 @@ class Collection(Protocol):
         """Those of ``points`` that it holds."""
         ...
 
-    def upsert(self, points: Sequence[UUID], doc_ids: Sequence[str], vectors: Vectors) -> None:
+    def upsert(self, points: Sequence[UUID], doc_ids: Sequence[str], vectors: Taken_contra) -> None:
         """Store one batch; once it returns, the batch is there."""
         ...
 
-    def nearest(self, vectors: Vectors, limit: int) -> list[list[Hit]]:
+    def nearest(self, vectors: Taken_contra, limit: int) -> list[list[Hit]]:
         """The exact nearest documents of one batch of queries."""
         ...
 
-    def vectors(self, points: Sequence[UUID]) -> Mapping[UUID, Sequence[float]]:
-        """The stored vectors of those of ``points`` that it holds."""
+    def vectors(self, points: Sequence[UUID]) -> Mapping[UUID, Any]:
+        """The stored vectors of those of ``points`` that it holds, as the engine returns them."""
         ...
 
     def close(self) -> None:
@@ -70,21 +65,39 @@ class Collection(Protocol):
         ...
 
 
-class ExactStore(ABC):
-    """A vector store whose search is exact and complete, on any engine.
+Opened = TypeVar("Opened", bound=Collection[Any])
+
+
+class ExactStore(ABC, Generic[Held, Opened]):
+    """A store whose search is exact and complete, on any engine.
 
     Args:
         batch_size: Documents per upload and queries per search call.
     """
 
+    _finds_all: bool
+    """Whether a search returns as many documents as it is asked for, as far as there are any."""
+
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
         self._name = ""
-        self._collection: Collection | None = None
+        self._collection: Opened | None = None
 
     @abstractmethod
-    def _connect(self, name: str) -> Collection:
+    def _connect(self, name: str) -> Opened:
         """Open the engine's collection, whether it exists yet or not."""
+
+    @abstractmethod
+    def _check(self, collection: Opened, vectors: Held) -> None:
+        """Refuse vectors that the collection cannot hold, or compare with."""
+
+    @abstractmethod
+    def _read(self, collection: Opened, vector: Any) -> Any:
+        """One stored vector as the engine returned it; None where it is none of this collection's."""
+
+    @abstractmethod
+    def _kind(self, collection: Opened) -> str:
+        """What such a vector is, in words."""
 
     def open(self, collection: str) -> None:
         """Open a collection, and close the one that was open.
@@ -114,7 +127,7 @@ class ExactStore(ABC):
             StoreError: No collection is open, or the engine failed.
         """
         collection = self._opened()
-        if collection.dimension is None:
+        if not collection.exists:
             return list(doc_ids)
         points = [point_id(doc_id) for doc_id in doc_ids]
         held: set[UUID] = set()
@@ -122,16 +135,16 @@ class ExactStore(ABC):
             held |= collection.held(points[start : start + _IDS_PER_CALL])
         return [doc_id for doc_id, point in zip(doc_ids, points, strict=True) if point not in held]
 
-    def add(self, doc_ids: Sequence[str], vectors: Vectors) -> None:
+    def add(self, doc_ids: Sequence[str], vectors: Held) -> None:
         """Store one vector per document; documents that are there are replaced.
 
         Args:
             doc_ids: Document ids.
-            vectors: Shape (len(doc_ids), dimension); the first ones set the collection's dimension.
+            vectors: One per document; the first ones decide what the collection can hold.
 
         Raises:
             ModelError: A vector holds a number that is not finite.
-            StoreError: No collection is open, the dimension differs, or the engine failed. What was
+            StoreError: No collection is open, it holds other vectors, or the engine failed. What was
                 stored up to then stays: ``missing`` names the rest.
         """
         if len(doc_ids) != len(vectors):
@@ -139,40 +152,40 @@ class ExactStore(ABC):
         collection = self._opened()
         if not len(doc_ids):
             return
-        if not np.isfinite(vectors).all():
-            raise ModelError("a vector holds NaN or infinity; half precision can overflow: try dtype float32")
-        if collection.dimension is None:
-            collection.create(vectors.shape[1])
-        self._check_dimension(collection, vectors)
+        if not collection.exists:
+            collection.create(vectors)
+        self._check(collection, vectors)
         for start in range(0, len(doc_ids), self._batch_size):
             batch = slice(start, start + self._batch_size)
             ids = doc_ids[batch]
             collection.upsert([point_id(doc_id) for doc_id in ids], ids, vectors[batch])
 
-    def search(self, vectors: Vectors, limit: int) -> list[list[Hit]]:
-        """For each query the documents of largest inner product, found by comparing with all of them.
+    def search(self, vectors: Held, limit: int) -> list[list[Hit]]:
+        """For each query the documents of largest inner product, found by comparing with all that could have one.
 
         Args:
-            vectors: Query vectors, shape (n, dimension).
+            vectors: Of the queries.
             limit: Documents per query, at least 1.
 
         Returns:
-            n lists of exactly min(limit, documents held) hits, in any order.
+            One list of hits per query, in any order: of dense vectors exactly min(limit, documents held), of sparse
+            ones at most as many, as those that share no term are none.
 
         Raises:
-            StoreError: No collection is open, it is empty, the dimension differs, the engine failed or
+            StoreError: No collection is open, it is empty, it holds other vectors, the engine failed or
                 answered incompletely.
         """
         collection = self._opened()
         count = collection.count()
         if count == 0:
             raise StoreError(f"collection {self._name!r} is empty; add documents before searching it")
-        self._check_dimension(collection, vectors)
+        self._check(collection, vectors)
         expected = min(limit, count)
         found: list[list[Hit]] = []
         for start in range(0, len(vectors), self._batch_size):
             found += collection.nearest(vectors[start : start + self._batch_size], expected)
-        if len(found) != len(vectors) or any(len(hits) != expected for hits in found):
+        least = expected if self._finds_all else 0
+        if len(found) != len(vectors) or not all(least <= len(hits) <= expected for hits in found):
             # A cluster with an unreachable shard answers with fewer hits and no error.
             raise StoreError(
                 f"collection {self._name!r} holds {count} documents, but a search for {expected} returned "
@@ -180,41 +193,39 @@ class ExactStore(ABC):
             )
         return found
 
-    def vectors(self, doc_ids: Sequence[str]) -> Vectors:
-        """The stored vectors, one row per document, in the order of ``doc_ids``.
+    def _stored(self, doc_ids: Sequence[str]) -> list[Any]:
+        """The stored vectors, one per document, in the order of ``doc_ids``.
 
         Args:
-            doc_ids: Document ids; one that is repeated gets a row each time.
-
-        Returns:
-            Shape (len(doc_ids), dimension), equal to what was added to the bit.
+            doc_ids: Document ids; one that is repeated gets its vector each time.
 
         Raises:
             StoreError: No collection is open, nothing was added yet, a document is not there, the engine
                 failed or answered with something else.
         """
         collection = self._opened()
-        dimension = collection.dimension
-        if dimension is None:
+        if not collection.exists:
             raise StoreError(f"collection {self._name!r} is empty; add documents before reading their vectors")
         wanted = [point_id(doc_id) for doc_id in doc_ids]
-        row = {point: index for index, point in enumerate(dict.fromkeys(wanted))}
-        points, rows, found = list(row), np.empty((len(row), dimension), np.float32), 0
+        found: dict[UUID, Any] = dict.fromkeys(wanted)
+        points, count = list(found), 0
         for start in range(0, len(points), _IDS_PER_CALL):
             for point, vector in collection.vectors(points[start : start + _IDS_PER_CALL]).items():
-                if point not in row or len(vector) != dimension:
+                read = self._read(collection, vector)
+                if point not in found or read is None:
                     raise StoreError(
-                        f"collection {self._name!r} returned a vector that was not asked for, or not of dimension "
-                        f"{dimension}; it is damaged or not evalkit's: use another collection, or delete this one"
+                        f"collection {self._name!r} returned a vector that was not asked for, or not "
+                        f"{self._kind(collection)}; it is damaged or not evalkit's: use another collection, or delete "
+                        "this one"
                     )
-                rows[row[point]] = vector
-                found += 1
-        if found != len(points):
+                found[point] = read
+                count += 1
+        if count != len(points):
             raise StoreError(
-                f"collection {self._name!r} lacks {len(points) - found} of {len(points)} documents whose vectors "
+                f"collection {self._name!r} lacks {len(points) - count} of {len(points)} documents whose vectors "
                 "are wanted; check that nothing else changes it meanwhile, then run again: they are added then"
             )
-        return rows[[row[point] for point in wanted]]
+        return [found[point] for point in wanted]
 
     def close(self) -> None:
         """Let go of files, locks and connections; ``open`` works again afterwards."""
@@ -222,14 +233,7 @@ class ExactStore(ABC):
         if collection is not None:
             collection.close()
 
-    def _opened(self) -> Collection:
+    def _opened(self) -> Opened:
         if self._collection is None:
             raise StoreError("no collection is open; call open(collection) first")
         return self._collection
-
-    def _check_dimension(self, collection: Collection, vectors: Vectors) -> None:
-        if vectors.shape[1] != collection.dimension:
-            raise StoreError(
-                f"collection {self._name!r} holds vectors of dimension {collection.dimension}, these have "
-                f"{vectors.shape[1]}; another embedder filled it: use another collection, or delete this one"
-            )

@@ -8,23 +8,28 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from evalkit.checks import text, whole_number
 from evalkit.errors import ConfigError, StoreError
-from evalkit.ports import Vectors
-from evalkit.stores.base import ExactStore
-from evalkit.stores.client import ClientCollection
+from evalkit.ports import SparseStore, Vectors
+from evalkit.sparse import SparseVector
+from evalkit.stores.client import ClientCollection, DenseClientCollection, SparseClientCollection
+from evalkit.stores.dense import ExactDenseStore
+from evalkit.stores.sparse import ExactSparseStore
 
 _LOG = logging.getLogger("evalkit.stores")
 
-_LOCAL_MODE_LIMIT = 20_000
+_LOCAL_MODE_LIMIT, _LOCAL_MODE_SPARSE_LIMIT = 20_000, 2_000
 _LOCAL_MODE_BATCH = 256
 
 _URL = re.compile(r"(https?)://(\[[0-9a-fA-F:.]+\]|[^/:\s]+)(:\d{1,5})?(/\S*)?")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
+Kind = TypeVar("Kind", bound=ClientCollection[Any])
 
-class MemoryStore(ExactStore):
+
+class MemoryStore(ExactDenseStore):
     """Vectors in this process, gone when their collection is closed."""
 
     persistent = False
@@ -38,22 +43,40 @@ class MemoryStore(ExactStore):
     def add(self, doc_ids: Sequence[str], vectors: Vectors) -> None:
         """Store one vector per document; see ``ExactStore.add``."""
         super().add(doc_ids, vectors)
-        count = self._opened().count()
-        if count > _LOCAL_MODE_LIMIT and not self._warned:
-            self._warned = True
-            _LOG.warning(
-                "%d documents are many for vector_store=memory, which scans them in Python; "
-                "vector_store=edge is exact as well, and 20 to 40 times faster",
-                count,
-            )
+        self._warned = self._warned or _point_out(self._opened().count(), _LOCAL_MODE_LIMIT, "20 to 40")
 
-    def _connect(self, name: str) -> ClientCollection:
+    def sparse(self) -> SparseStore:
+        """Sparse vectors in this process."""
+        return _SparseMemoryStore(self)
+
+    def _connect(self, name: str) -> DenseClientCollection:
         from qdrant_client import QdrantClient
 
-        return ClientCollection(QdrantClient(":memory:"), name, params=None, guard=_local)
+        return DenseClientCollection(QdrantClient(":memory:"), name, params=None, guard=_local)
 
 
-class ServerStore(ExactStore):
+class _SparseMemoryStore(ExactSparseStore):
+    """Sparse vectors in this process, which Python compares term by term."""
+
+    def __init__(self, engine: MemoryStore) -> None:
+        super().__init__(engine, self._new, _LOCAL_MODE_BATCH)
+        self._warned = False
+
+    def add(self, doc_ids: Sequence[str], vectors: list[SparseVector]) -> None:
+        """Store one vector per document; see ``ExactStore.add``."""
+        super().add(doc_ids, vectors)
+        # Measured: 375 ms a query in 5,183 abstracts of 122 words, against 0.3 ms with edge.
+        count, limit = self._opened().count(), _LOCAL_MODE_SPARSE_LIMIT
+        self._warned = self._warned or _point_out(count, limit, "about 1,000")
+
+    @staticmethod
+    def _new(name: str) -> SparseClientCollection:
+        from qdrant_client import QdrantClient
+
+        return SparseClientCollection(QdrantClient(":memory:"), name, params=None, guard=_local)
+
+
+class ServerStore(ExactDenseStore):
     """Vectors in a Qdrant server or cluster, over its REST interface.
 
     Args:
@@ -99,7 +122,14 @@ class ServerStore(ExactStore):
         """The server by scheme, host and port: a path behind them may name more than readers should know."""
         return f"Qdrant server at {self._host}"
 
-    def _connect(self, name: str) -> ClientCollection:
+    def sparse(self) -> SparseStore:
+        """Sparse vectors on the same server."""
+        return ExactSparseStore(self, lambda name: self._collection_of(SparseClientCollection, name), self._batch_size)
+
+    def _connect(self, name: str) -> DenseClientCollection:
+        return self._collection_of(DenseClientCollection, name)
+
+    def _collection_of(self, kind: type[Kind], name: str) -> Kind:
         from qdrant_client import QdrantClient
         from qdrant_client.models import SearchParams
 
@@ -119,7 +149,7 @@ class ServerStore(ExactStore):
                 trust_env=not self._local,
             )
         try:
-            return ClientCollection(client, self._prefix + name, SearchParams(exact=True), self._remote)
+            return kind(client, self._prefix + name, SearchParams(exact=True), self._remote)
         except BaseException:
             client.close()
             raise
@@ -159,6 +189,18 @@ class ServerStore(ExactStore):
         if os.environ.get(self._api_key_env):
             return f"the key in {self._api_key_env} was refused (status {status}); set one that may write"
         return f"it wants a key (status {status}); put it into the environment variable {self._api_key_env}"
+
+
+def _point_out(count: int, limit: int, faster: str) -> bool:
+    """Say that so many documents want another engine, if they do; whether it was said."""
+    if count > limit:
+        _LOG.warning(
+            "%d documents are many for vector_store=memory, which scans them in Python; "
+            "vector_store=edge is exact as well, and %s times faster",
+            count,
+            faster,
+        )
+    return count > limit
 
 
 @contextmanager

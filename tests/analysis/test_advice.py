@@ -78,7 +78,7 @@ def test_an_invalid_result_is_to_be_mended_and_nothing_else() -> None:
 
 def test_more_than_promised_sends_to_the_baseline() -> None:
     (found,) = advice("above", comparisons=[gain_of(40, baseline_mean=0.123)])
-    assert "Dense retrieval starts at 0.123" in found
+    assert "Stage 1 starts at 0.123" in found
 
 
 @pytest.mark.parametrize("status", ["below", "met", "above"])
@@ -123,7 +123,7 @@ def test_a_dense_retrieval_that_leaves_no_room_at_any_depth_is_praised() -> None
         fates=replace(FATES, kept_points=85, missed_by_stage1_points=2),
     )
     assert len(found) == 2
-    assert "Dense retrieval is already strong" in found[1]
+    assert "Stage 1 is already strong" in found[1]
     assert "7.0 points to any reranker at any top-k" in found[1]
 
 
@@ -141,7 +141,7 @@ def test_points_of_recall_say_nothing_of_the_room_on_another_metric() -> None:
 def test_a_reranker_that_leaves_the_room_unused_is_named_with_what_it_did() -> None:
     (found,) = advice(comparisons=[ROOM])
     assert (
-        "captured 15 % of the headroom of 20.0 points: it promoted 8.0, demoted 5.0 that dense had found, and left "
+        "captured 15 % of the headroom of 20.0 points: it promoted 8.0, demoted 5.0 that stage 1 had found, and left "
         "12.0 among the candidates" in found
     )
 
@@ -194,7 +194,7 @@ def test_cells_that_lost_for_certain_are_named_the_worst_first() -> None:
     assert by_language(cell_of("de", "fr", -3.14), cell_of("de", "de", 9), cell_of("it", "fr", -12)) == [
         "Reranking loses for certain in it -> fr (-12.0 points), de -> fr (-3.1 points), language of the query -> of "
         "the documents: the reranker may not have been trained for these languages. Take one that was, or keep the "
-        "order of dense retrieval there."
+        "order of stage 1 there."
     ]
 
 
@@ -337,7 +337,7 @@ def test_a_dense_retrieval_that_is_perfect_leaves_nothing_to_gain(
 ) -> None:
     first, second = assessed(positives, cutoff, lifted)
     assert first.startswith("+12 points cannot be reached at top-k 10: the headroom is 0.0 points")
-    assert "Dense retrieval is already strong: it leaves 0.0 points to any reranker at any top-k" in second
+    assert "Stage 1 is already strong: it leaves 0.0 points to any reranker at any top-k" in second
 
 
 def test_a_reranker_that_puts_the_askers_language_first_is_told_so_by_the_evaluation() -> None:

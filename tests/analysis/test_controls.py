@@ -248,7 +248,7 @@ def test_unjudged_documents_on_top_warn() -> None:
     evidence = Evidence(candidates, {key: dict.fromkeys(documents[:5], 1) for key in candidates})
     found = run(evidence, design_of(20, (10, 20)))["unjudged"]
     assert found.status == "warned"
-    assert "found 0.0 % in dense and 100.0 % in rerank@20" in found.message
+    assert "found 0.0 % in stage 1 and 100.0 % in rerank@20" in found.message
 
 
 def test_a_useless_reranker_is_warned_about_and_not_failed() -> None:

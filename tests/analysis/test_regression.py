@@ -91,8 +91,8 @@ def test_a_better_embedder_hides_no_loss_of_gain() -> None:
     after = kept([1.0] * 100, [1.0] * 100, fingerprints={**before.fingerprints, "embedder": {"weights": "better"}})
     found = regression(after, before, OTHER_EMBEDDER)
     assert found.status == "failed"
-    assert "recall@5 of rerank@10 by +0.0 and the gain over dense by -6.0 points" in found.message
-    assert "beyond chance: the gain over dense (p = 0.016)" in found.message
+    assert "recall@5 of rerank@10 by +0.0 and the gain over stage 1 by -6.0 points" in found.message
+    assert "beyond chance: the gain over stage 1 (p = 0.016)" in found.message
 
 
 def test_a_worse_embedder_fails_by_the_metric_although_the_gain_grows() -> None:
@@ -100,7 +100,7 @@ def test_a_worse_embedder_fails_by_the_metric_although_the_gain_grows() -> None:
     before = kept([1.0] * 100, [1.0] * 100)
     after = kept([0.0] * 6 + [1.0] * 94, [0.0] * 10 + [1.0] * 90)
     found = regression(after, before, ANY)
-    assert "by -6.0 and the gain over dense by +4.0 points" in found.message
+    assert "by -6.0 and the gain over stage 1 by +4.0 points" in found.message
     assert "beyond chance: recall@5 of rerank@10 (p = " in found.message
     assert found.status == "failed"
 
@@ -109,7 +109,7 @@ def test_a_gain_may_turn_round_by_two_whole_steps() -> None:
     """From 0 and 1 to 1 and 0, dense and reranked: the gain of that query falls from +1 to -1."""
     before, after = kept([1.0] * 8, [0.0] * 8), kept([0.0] * 8, [1.0] * 8)
     found = regression(after, before, ANY)
-    assert "by -100.0 and the gain over dense by -200.0 points" in found.message
+    assert "by -100.0 and the gain over stage 1 by -200.0 points" in found.message
     assert found.status == "failed"
 
 

@@ -22,7 +22,7 @@ def test_a_result_becomes_the_baseline_of_later_ones(
     put(good)
     assert main(["baseline", AT]) == 0
     assert capsys.readouterr().out == (
-        "kept      20260102-000000-aaaaaa: recall@5 of rerank@10, +15.0 points over dense\n"
+        "kept      20260102-000000-aaaaaa: recall@5 of rerank@10, +15.0 points over stage 1\n"
         "replaced  nothing\n"
         "baseline  reports/baselines/made.json\n"
         "Commit it: evalkit gate holds later results of the same data and models against it.\n"
@@ -47,12 +47,12 @@ def test_replacing_a_baseline_says_what_it_was_and_what_moved(
         assert main(["baseline", str(put(result))]) == 0
     shown = capsys.readouterr().out
     assert f"replaced  {good.run_id} of {good.provenance.created}: recall@5 of rerank@10 moved by -10.0 points" in shown
-    assert "the gain over dense by -10.0\n" in shown
+    assert "the gain over stage 1 by -10.0\n" in shown
     assert json.loads(path.read_text())["run_id"] == worse.run_id
 
     path.write_text(path.read_text().replace('"digest": "1', '"digest": "2'))
     main(["baseline", AT])
-    assert "moved by +0.0 points, the gain over dense by +0.0; it was of other data\n" in capsys.readouterr().out
+    assert "moved by +0.0 points, the gain over stage 1 by +0.0; it was of other data\n" in capsys.readouterr().out
     main(["baseline", AT, "gate.top_k=6"])
     assert f"replaced  {worse.run_id} of {worse.provenance.created}, which kept recall@5 of rerank@10\n" in (
         capsys.readouterr().out

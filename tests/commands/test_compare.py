@@ -52,7 +52,7 @@ def test_what_differs_and_what_it_changed_is_shown(
     assert rows["dense", "recall@5"][2] == "+0.0"
     assert rows["dense", "recall@5"][-1] == "0/30/0"
     assert float(rows["rerank@10", "recall@5"][2]) < -10
-    assert lines[18] == "gain over dense, in points"
+    assert lines[18] == "gain over stage 1, in points"
     assert len(lines[20:24]) == 4
     assert all(line.startswith("rerank@") for line in lines[20:24])
     assert lines[25].startswith("Points are 100 x (B - A), paired by query")

@@ -251,7 +251,7 @@ def test_a_missing_file_lists_what_is_there(folder: Path, name: str) -> None:
 
 def test_a_folder_in_place_of_a_file_and_an_empty_folder_are_named(folder: Path) -> None:
     (folder / "empty").mkdir()
-    assert "empty: a folder; expected a file. Set dataset.topics" in error_of(
+    assert "empty: a folder; expected a file; set dataset.topics" in error_of(
         trec(folder, topics=str(folder / "empty"))
     )
     assert "no file of this folder matches '*'" in error_of(trec(folder, collection=str(folder / "empty")))

@@ -12,11 +12,22 @@ from typing import Any
 import pytest
 
 from evalkit.models.flag import FlagEmbedder, FlagReranker
+from evalkit.models.flag_decoders import Decoder
+from evalkit.models.flag_llm import FlagLLMReranker
+from evalkit.models.flag_m3 import FlagM3Reranker, FlagSparseEncoder
 from evalkit.models.onnx import OnnxEmbedder, OnnxReranker
+from evalkit.models.remote.connections import Connections
 from evalkit.models.weights import FolderWeights
 from evalkit.ports import Pair
 from tests.models.dequantise import dequantise
 from tests.models.embeddings_server import EmbeddingsServer
+from tests.models.tiny_decoders import (
+    VOCABULARY,
+    save_byte_tokenizer,
+    save_cost_wise_gemma,
+    save_gemma,
+    save_minicpm,
+)
 
 RERANKER, EMBEDDER = "XLMRobertaForSequenceClassification", "XLMRobertaModel"
 
@@ -81,6 +92,33 @@ def xlmr_embedder(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def tiny_m3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``xlmr_embedder``, with the two linear heads of bge-m3 and a tokenizer that loads at once."""
+    import torch
+
+    folder = save_byte_tokenizer(_tiny(tmp_path_factory.mktemp("m3"), EMBEDDER, VOCABULARY, 1))
+    torch.manual_seed(23)
+    for name, width in (("colbert_linear", 16), ("sparse_linear", 1)):
+        torch.save(torch.nn.Linear(16, width).state_dict(), folder / f"{name}.pt")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_gemma(tmp_path_factory.mktemp("gemma"))
+
+
+@pytest.fixture(scope="session")
+def tiny_minicpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_minicpm(tmp_path_factory.mktemp("minicpm"))
+
+
+@pytest.fixture(scope="session")
+def tiny_cost_wise_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_cost_wise_gemma(tmp_path_factory.mktemp("cost_wise_gemma"))
+
+
+@pytest.fixture(scope="session")
 def tiny_reranker(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As ``xlmr_reranker``, with a tokenizer that loads ten times as fast."""
     return _wordpiece(_tiny(tmp_path_factory.mktemp("tiny_r"), RERANKER, 30522, 0), minilm)
@@ -113,9 +151,10 @@ def server() -> Iterator[EmbeddingsServer]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between tries, in seconds, none of which takes any time."""
+    """The longest that each pause between tries may last, in seconds; none of them takes any time."""
     made: list[float] = []
-    monkeypatch.setattr("evalkit.models.endpoint.sleep", made.append)
+    monkeypatch.setattr("evalkit.models.remote.endpoint.uniform", lambda _, most: most)
+    monkeypatch.setattr(Connections, "pause", lambda _, seconds: made.append(seconds))
     return made
 
 
@@ -158,12 +197,12 @@ def _wordpiece(folder: Path, tokenizer: Path) -> Path:
 
 
 def onnx_reranker(folder: Path, **changes: Any) -> OnnxReranker:
-    options = {"file": "model.onnx", "max_length": 512, "threads": None, "token_budget": 2048}
+    options = {"file": "model.onnx", "runtime": "onnxruntime", "max_length": 512, "threads": None, "token_budget": 2048}
     return OnnxReranker(FolderWeights(folder), **{**options, **changes})
 
 
 def onnx_embedder(folder: Path, **changes: Any) -> OnnxEmbedder:
-    options = {"file": "model.onnx", "pooling": "cls", "normalize": True, "query_prompt": ""}
+    options = {"file": "model.onnx", "runtime": "onnxruntime", "pooling": "cls", "normalize": True, "query_prompt": ""}
     options |= {"document_prompt": "", "max_length": 512, "threads": None, "token_budget": 2048}
     return OnnxEmbedder(FolderWeights(folder), **{**options, **changes})
 
@@ -179,3 +218,20 @@ def flag_embedder(folder: Path, **changes: Any) -> FlagEmbedder:
     options |= {"normalize": True, "query_prompt": "", "document_prompt": ""}
     options |= {"max_length": 128, "token_budget": 1024}
     return FlagEmbedder(weights=FolderWeights(folder), **{**options, **changes})
+
+
+def flag_llm(folder: Path, decoder: Decoder, **changes: Any) -> FlagLLMReranker:
+    options = {"dtype": "float32", "device": "cpu", "prompt": "Is B about A?", "query_prompt": "A: "}
+    options |= {"document_prompt": "B: ", "max_length": 128, "query_max_length": None, "token_budget": 1024}
+    return FlagLLMReranker(decoder, FolderWeights(folder), **{**options, **changes})
+
+
+def flag_sparse(folder: Path, **changes: Any) -> FlagSparseEncoder:
+    options = {"dtype": "float32", "device": "cpu", "max_length": 128, "token_budget": 1024}
+    return FlagSparseEncoder(FolderWeights(folder), **{**options, **changes})
+
+
+def flag_m3(folder: Path, **changes: Any) -> FlagM3Reranker:
+    options = {"dtype": "float32", "device": "cpu", "mode": "colbert", "max_length": 128, "token_budget": 1024}
+    options |= {"mode_weights": {"dense": 0.4, "sparse": 0.2, "colbert": 0.4}}
+    return FlagM3Reranker(FolderWeights(folder), **{**options, **changes})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evalkit.errors import ConfigError
-from evalkit.models.address import Address, is_own
+from evalkit.models.remote.address import Address, is_here, is_own
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,15 @@ def test_this_machine_its_link_and_private_networks_are_own(ip: str) -> None:
 )
 def test_everything_else_is_not(ip: str) -> None:
     assert not is_own(ip)
+
+
+@pytest.mark.parametrize(
+    ("ip", "here"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False),
+     ("192.168.1.1", False), ("::ffff:10.0.0.1", False), ("fd00::1", False), ("8.8.8.8", False)],
+)  # fmt: skip
+def test_only_loopback_is_this_machine(ip: str, here: bool) -> None:
+    assert is_here(ip) is here
 
 
 @pytest.mark.parametrize(

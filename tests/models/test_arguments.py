@@ -76,7 +76,7 @@ def test_an_argument_of_one_backend_is_checked_as_well(
 
 def test_a_path_in_place_of_weights_is_refused_with_what_to_use() -> None:
     with pytest.raises(ConfigError, match="weights is '/models/e5'; expected CarrierWeights, FolderWeights or Hub"):
-        OnnxEmbedder("/models/e5", "model.onnx", "cls", True, "", "", 512, None, 2048)  # type: ignore[arg-type]
+        OnnxEmbedder("/models/e5", "model.onnx", "onnxruntime", "cls", True, "", "", 512, None, 2048)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("file", ["/models/model.onnx", "../model.onnx", "onnx/../../model.onnx"])

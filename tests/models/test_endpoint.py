@@ -10,8 +10,10 @@ from email.utils import format_datetime
 
 import pytest
 
+from evalkit.models.remote.connections import Connections
 from tests.models.asking import TEXT, VARIABLE, ask, endpoint, refusal_of
-from tests.models.embeddings_server import Answer, EmbeddingsServer, Failure
+from tests.models.embeddings_server import EmbeddingsServer
+from tests.models.model_server import Answer, Failure
 
 pytestmark = pytest.mark.usefixtures("pauses")
 
@@ -19,7 +21,9 @@ PAUSES = [1, 2, 4, 8, 16]
 
 
 @pytest.mark.parametrize(
-    "how", ["cut", "half", Answer(429), Answer(502), Answer(503)], ids=lambda how: str(getattr(how, "status", how))
+    "how",
+    ["cut", "half", *(Answer(status) for status in (429, 500, 502, 503, 504, 529))],
+    ids=lambda how: str(getattr(how, "status", how)),
 )
 def test_what_may_be_over_soon_is_tried_again(server: EmbeddingsServer, how: Failure, pauses: list[float]) -> None:
     server.fail(how, times=2)
@@ -30,8 +34,24 @@ def test_what_may_be_over_soon_is_tried_again(server: EmbeddingsServer, how: Fai
 @pytest.mark.parametrize("how", ["cut", Answer(503)], ids=["cut", "503"])
 def test_trying_again_has_an_end(server: EmbeddingsServer, how: Failure, pauses: list[float]) -> None:
     server.fail(how, times=100)
-    assert "run again once it is well: what was embedded before is remembered" in refusal_of(server)
+    assert "run again once it is well: what was computed before is remembered" in refusal_of(server)
     assert (len(server.requests), pauses) == (6, PAUSES)
+
+
+def test_a_random_part_of_each_pause_is_waited(server: EmbeddingsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[float, float]] = []
+    waited: list[float] = []
+
+    def quarter(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return high / 4
+
+    monkeypatch.setattr("evalkit.models.remote.endpoint.uniform", quarter)
+    monkeypatch.setattr(Connections, "pause", lambda _, seconds: waited.append(seconds))
+    server.fail(Answer(503), times=3)
+    ask(server)
+    assert drawn == [(0, 1), (0, 2), (0, 4)]
+    assert waited == [0.25, 0.5, 1]
 
 
 def test_a_second_try_is_logged_without_what_was_sent(
@@ -41,7 +61,7 @@ def test_a_second_try_is_logged_without_what_was_sent(
     server.fail(Answer(503))
     ask(server)
     assert [record.getMessage() for record in caplog.records] == [
-        f"the embedder at {server.url} answered with status 503; trying again in 1 s"
+        f"the embedder at {server.url} answered with status 503; trying again in 1.0 s"
     ]
 
 
@@ -78,7 +98,7 @@ def test_a_pause_that_is_too_long_is_left_to_the_user(server: EmbeddingsServer, 
         (401, f"wants a key (status 401); put it into the environment variable {VARIABLE}"),
         (403, f"wants a key (status 403); put it into the environment variable {VARIABLE}"),
         (404, "embedder.url must end where /embeddings begins, and embedder.model be one that it serves"),
-        (500, "answered with status 500; its own log says why"),
+        (402, "answered with status 402; its own log says why"),
         (204, "answered with status 204; its own log says why"),
     ],
 )
@@ -121,7 +141,7 @@ def test_an_answer_that_comes_before_everything_is_read_is_heard() -> None:
 def test_one_connection_serves_every_request(server: EmbeddingsServer) -> None:
     asked = endpoint(server.url)
     assert [ask(asked) is not None for _ in range(3)] == [True] * 3
-    server.fail(Answer(500))
+    server.fail(Answer(400))
     refusal_of(asked)
     ask(asked)
     assert len(server.connections) == 1
@@ -168,7 +188,7 @@ def test_a_server_that_is_silent_is_given_up(server: EmbeddingsServer, pauses: l
 def test_an_answer_may_take_longer_than_a_connection(
     server: EmbeddingsServer, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evalkit.models.endpoint._CONNECT_S", 0.2)
+    monkeypatch.setattr("evalkit.models.remote.connections._CONNECT_S", 0.2)
     server.fail("silent")
     timer = threading.Timer(0.6, server.released.set)
     timer.start()

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from evalkit.errors import ConfigError
-from evalkit.models import address
+from evalkit.models.remote import address, connections
+from evalkit.models.remote.endpoint import Endpoint
 from tests.models.asking import KEY, TEXT, VARIABLE, ask, endpoint, refusal_of
-from tests.models.embeddings_server import Answer, EmbeddingsServer
+from tests.models.embeddings_server import EmbeddingsServer
+from tests.models.model_server import Answer
 
 pytestmark = pytest.mark.usefixtures("pauses")
 
@@ -90,6 +92,88 @@ def test_a_server_elsewhere_is_asked_where_that_is_meant(
     assert ask(endpoint(server.url, allow_remote=True))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://10.0.0.1/v1", "http://192.168.1.1", "http://[fd00::1]", "https://8.8.8.8", "http://0.0.0.0:80"),
+        *("https://api.cohere.com/v2", "http://embedder:8080", "http://localhost.example"),
+    ],
+)
+@pytest.mark.parametrize("allow_remote", [False, True])
+def test_offline_forbids_every_address_but_this_machine(url: str, allow_remote: bool) -> None:
+    with pytest.raises(ConfigError) as caught:
+        endpoint(url, allow_remote=allow_remote, offline=True)
+    host = url.partition("//")[2].strip("[]").partition("/")[0].partition(":8")[0].strip("]")
+    assert str(caught.value) == (
+        f"offline is true, but embedder.url leads to {host}, which is not this machine, and every text would be sent "
+        "there; name a server on localhost, or set offline=false if that is meant"
+    )
+
+
+def test_offline_a_server_on_this_machine_is_asked(server: EmbeddingsServer) -> None:
+    assert ask(endpoint(server.url, offline=True))
+    assert ask(endpoint(server.url.replace("127.0.0.1", "localhost"), offline=True))
+
+
+def test_offline_what_counts_is_whom_the_connection_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where somebody gave the name localhost to another machine: here, nothing is taken for this one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        result = heard(listener)
+        asked = endpoint(f"http://localhost:{listener.getsockname()[1]}", allow_remote=True, offline=True)
+        monkeypatch.setattr(connections, "is_here", lambda _: False)
+        message = refusal_of(asked, ConfigError)
+        assert result() == b""
+    assert "offline is true, but embedder.url leads to localhost, which is 127.0.0.1" in message
+
+
+NOTICE = "TEXTS LEAVE YOUR NETWORK: queries and documents go to 127.0.0.1, the embedder's server, as "
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is taken for an address elsewhere, and nobody was told of any yet."""
+    monkeypatch.setattr(address, "_OWN_NETWORKS", ())
+    monkeypatch.setattr(connections, "_noticed", set())
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_that_texts_leave_is_said_once_per_server_and_before_they_do(
+    server: EmbeddingsServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests_then: list[int] = []
+    notice = connections.Connections._notice
+
+    def noticed(self: connections.Connections) -> None:
+        requests_then.append(len(server.requests))
+        notice(self)
+
+    monkeypatch.setattr(connections.Connections, "_notice", noticed)
+    for _ in range(2):
+        asked = endpoint(server.url, allow_remote=True)
+        ask(asked)
+        server.hang_up()
+        ask(asked)
+    told = [record for record in caplog.records if "TEXTS LEAVE" in record.getMessage()]
+    assert [record.levelno for record in told] == [logging.WARNING]
+    assert told[0].getMessage() == f"{NOTICE}embedder.allow_remote=true says; offline=true forbids it"
+    assert requests_then[0] == 0
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_it_is_said_of_each_role(server: EmbeddingsServer, caplog: pytest.LogCaptureFixture) -> None:
+    ask(Endpoint("embedder", server.url, VARIABLE, 20, True, False))
+    ask(Endpoint("reranker", server.url, VARIABLE, 20, True, False))
+    assert [role for role in ("embedder", "reranker") if f"the {role}'s server" in caplog.text] == [
+        "embedder",
+        "reranker",
+    ]
+
+
+def test_within_ones_own_network_nothing_is_said(server: EmbeddingsServer, caplog: pytest.LogCaptureFixture) -> None:
+    ask(endpoint(server.url, allow_remote=True))
+    assert caplog.text == ""
+
+
 def test_a_server_with_an_ipv6_address_is_asked() -> None:
     try:
         running = EmbeddingsServer(host="::1")
@@ -138,7 +222,7 @@ def test_neither_key_nor_text_shows_anywhere(
     asked = endpoint(server.url)
     server.fail(Answer(503))
     ask(asked)
-    server.fail(Answer(500))
+    server.fail(Answer(400))
     shown = [refusal_of(asked), str(asked), repr(asked), repr(vars(asked)), caplog.text]
     assert caplog.records
     assert not any(secret in text for text in shown for secret in (KEY, TEXT))

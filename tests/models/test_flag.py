@@ -154,7 +154,7 @@ def test_a_full_gpu_halves_the_batch_and_goes_on(tiny_reranker: Path) -> None:
 
     expected = flag_reranker(tiny_reranker).score(MIXED_PAIRS)
     crowded = flag_reranker(tiny_reranker)
-    model = crowded._library.loaded.model
+    model = crowded._library.copies[0].model
     forward, sizes = model.forward, []
 
     def narrow(**inputs: Any) -> Any:
@@ -177,14 +177,14 @@ def test_one_item_that_does_not_fit_and_any_other_error_are_not_hidden(tiny_rera
         def fail(error: Exception = raised, **_: Any) -> Any:
             raise error
 
-        reranker._library.loaded.model.forward = fail
+        reranker._library.copies[0].model.forward = fail
         with pytest.raises(seen, match=r"does not fit|bug"):
             reranker.score(MIXED_PAIRS[:1])
 
 
 def test_a_score_that_is_not_finite_is_refused(tiny_reranker: Path) -> None:
     reranker = flag_reranker(tiny_reranker)
-    reranker._library.loaded.model.classifier.out_proj.bias.data.fill_(float("nan"))
+    reranker._library.copies[0].model.classifier.out_proj.bias.data.fill_(float("nan"))
     with pytest.raises(ModelError, match="not finite with dtype float32"):
         reranker.score(MIXED_PAIRS[:1])
 
@@ -207,10 +207,10 @@ def test_other_impossible_options_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="query_max_length"):
         flag_reranker(tmp_path, max_length=128, query_max_length=128)
     flag_reranker(tmp_path, max_length=128, query_max_length=127)
-    with pytest.raises(ConfigError, match="cls and mean"):
+    with pytest.raises(ConfigError, match="known to FlagModel: cls and mean"):
         flag_embedder(tmp_path, pooling="max")
-    with pytest.raises(ConfigError, match="BGEM3FlagModel and FlagModel"):
-        flag_embedder(tmp_path, model_class="FlagLLMModel")
+    with pytest.raises(ConfigError, match="BGEM3FlagModel, FlagModel and FlagLLMModel"):
+        flag_embedder(tmp_path, model_class="FlagICLModel")
 
 
 def test_constructors_open_nothing_and_first_use_names_what_is_missing(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from evalkit.errors import ConfigError, ModelError
-from evalkit.models.http import API_KEY, HttpEmbedder
-from tests.models.asking import embedder
-from tests.models.embeddings_server import Answer, EmbeddingsServer, embeddings
+from evalkit.models.remote.embedder import HttpEmbedder
+from tests.models.asking import KEY, VARIABLE, embedder
+from tests.models.embeddings_server import EmbeddingsServer, embeddings
+from tests.models.model_server import Answer
 
 pytestmark = pytest.mark.usefixtures("pauses")
 
@@ -107,7 +108,7 @@ def entries(*indices: object) -> Answer:
     return Answer(200, {"data": [{"index": index, "embedding": [1.0, 2.0]} for index in indices]})
 
 
-NO_LIST = "no list of embeddings with their indices; check embedder.url"
+NO_LIST = "no list of embeddings with their indices; check embedder.url and embedder.dialect"
 NO_NUMBERS = "vectors that are not lists of numbers, all of one length"
 NOT_FINITE = "numbers that are not finite"
 MISNUMBERED = "vectors that are not numbered 0 to 1, each once"
@@ -195,15 +196,15 @@ def test_windows_are_refused_before_anything_is_sent(server: EmbeddingsServer) -
 
 def test_the_key_is_sent_and_shows_nowhere(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv(API_KEY, "k3y-of-the-server")
-    with EmbeddingsServer(api_key="k3y-of-the-server") as locked:
+    monkeypatch.setenv(VARIABLE, KEY)
+    with EmbeddingsServer(api_key=KEY) as locked:
         model = embedder(locked.url)
         assert model.embed_documents(TEXTS).tolist() == COUNTED
-        locked.fail(Answer(500))
+        locked.fail(Answer(400))
         with pytest.raises(ModelError) as caught:
             model.embed_documents(TEXTS)
     shown = [str(caught.value), repr(model), repr(vars(model)), json.dumps(dict(model.fingerprint)), caplog.text]
-    assert not any("k3y-of-the-server" in text for text in shown)
+    assert not any(KEY in text for text in shown)
 
 
 QUESTION = "Wie lange muss ein Unternehmen seine Geschäftsbücher aufbewahren?"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evalkit.errors import ConfigError, ModelError
+from evalkit.models.samples import PAIRS, TEXTS
 from tests.models.conftest import onnx_embedder, onnx_reranker
 
 pytest.importorskip("onnx", reason="pip install onnx writes the graphs of these tests")
@@ -98,10 +99,69 @@ def test_no_pair_gives_no_score(summing_reranker: Path) -> None:
     assert onnx_reranker(summing_reranker).count_tokens([]).shape == (0,)
 
 
-def test_a_float_graph_is_batched_and_says_that_it_hardly_drifts(summing_reranker: Path) -> None:
-    assert onnx_reranker(summing_reranker).batch_drift < 1e-2
+def test_a_float_graph_that_keeps_its_items_apart_is_measured_not_to_move(summing_reranker: Path) -> None:
+    assert onnx_reranker(summing_reranker).batch_drift == 0
     assert onnx_reranker(summing_reranker).fingerprint["quantised"] is False
     assert onnx_reranker(summing_reranker).fingerprint["instructions"] is None
+
+
+@pytest.fixture
+def crowding_reranker(tmp_path: Path) -> Path:
+    """Scores a pair by the sum of its token ids, and 1 more for every pair of its batch."""
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("Mul", ["input_ids", "attention_mask"], ["kept"]),
+        helper.make_node("Cast", ["kept"], ["numbers"], to=1),
+        helper.make_node("ReduceSum", ["numbers", "axes"], ["sums"], keepdims=1),
+        helper.make_node("Shape", ["input_ids"], ["shape"]),
+        helper.make_node("Constant", [], ["first"], value_ints=[0]),
+        helper.make_node("Gather", ["shape", "first"], ["size"]),
+        helper.make_node("Cast", ["size"], ["crowd"], to=1),
+        helper.make_node("Add", ["sums", "crowd"], ["out"]),
+    ]
+    return write(tmp_path, nodes, ["input_ids", "attention_mask"], 2)
+
+
+def test_a_graph_that_mixes_its_items_is_measured_and_gets_one_at_a_time(crowding_reranker: Path) -> None:
+    """All but one of the built-in pairs are neighbours of each; real texts may move ten times as far."""
+    reranker = onnx_reranker(crowding_reranker)
+    assert reranker.score([("one", "two"), ("one", "")]).tolist() == [35 + 1, 15 + 1]
+    assert reranker.batch_drift == 10 * (len(PAIRS) - 1)
+
+
+def test_inner_products_are_what_an_embedder_is_measured_by(tmp_path: Path) -> None:
+    """A text's state is the size of its batch: alone 1 x 1, together 7 x 7."""
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("Shape", ["input_ids"], ["shape"]),
+        helper.make_node("Constant", [], ["first"], value_ints=[0]),
+        helper.make_node("Gather", ["shape", "first"], ["size"]),
+        helper.make_node("Constant", [], ["one"], value_ints=[1]),
+        helper.make_node("Concat", ["shape", "one"], ["states"], axis=0),
+        helper.make_node("Cast", ["size"], ["number"], to=1),
+        helper.make_node("Expand", ["number", "states"], ["out"]),
+    ]
+    embedder = onnx_embedder(write(tmp_path, nodes, ["input_ids"], 3), normalize=False)
+    assert len(TEXTS) == 7
+    assert embedder.batch_drift == 10 * (7 * 7 - 1)
+
+
+def test_the_move_is_measured_once_per_loaded_graph(crowding_reranker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reranker = onnx_reranker(crowding_reranker)
+    before = reranker.batch_drift
+    monkeypatch.setattr("evalkit.models.onnx.PAIRS", PAIRS[:2])
+    assert reranker.score([("one", "two")]).tolist() == [36]
+    assert reranker.batch_drift == before == 60
+    assert onnx_reranker(crowding_reranker).batch_drift == 10
+
+
+def test_a_fingerprint_is_read_without_loading_or_measuring_anything(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph, but it names DynamicQuantizeLinear")
+    (tmp_path / "tokenizer.json").write_text("no tokenizer either")
+    fingerprint = onnx_reranker(tmp_path).fingerprint
+    assert (fingerprint["backend"], fingerprint["quantised"]) == ("onnx", True)
 
 
 def test_a_loaded_reranker_travels_to_another_process(summing_reranker: Path) -> None:
@@ -137,16 +197,29 @@ def test_a_long_text_keeps_its_end_token(echoing_embedder: Path) -> None:
     assert np.allclose(embedder.embed_documents(["two " * 50])[0, 0], (1 + 30 * 20 + 2) / 32)
 
 
-def test_a_classifier_with_two_outputs_is_refused(tmp_path: Path) -> None:
+def classifier(folder: Path, outputs: int) -> Path:
+    """Output i of a pair is i times the sum of its token ids, plus 100."""
     from onnx import helper
 
     nodes = [
         helper.make_node("Cast", ["input_ids"], ["numbers"], to=1),
         helper.make_node("ReduceSum", ["numbers", "axes"], ["sum"], keepdims=1),
-        helper.make_node("Concat", ["sum", "sum"], ["out"], axis=1),
+        helper.make_node("Constant", [], ["labels"], value_floats=[float(label) for label in range(outputs)]),
+        helper.make_node("Mul", ["sum", "labels"], ["products"]),
+        helper.make_node("Constant", [], ["hundred"], value_float=100.0),
+        helper.make_node("Add", ["products", "hundred"], ["out"]),
     ]
-    with pytest.raises(ModelError, match=r"shape \(1, 2\); a reranker gives one logit"):
-        onnx_reranker(write(tmp_path, nodes, ["input_ids"], 2)).score([("one", "two")])
+    return write(folder, nodes, ["input_ids"], 2)
+
+
+def test_of_two_outputs_the_log_odds_of_the_second_count(tmp_path: Path) -> None:
+    """Logits of 100 and 135: their softmax is 1 in float32, and their log-odds 35."""
+    assert onnx_reranker(classifier(tmp_path, 2)).score([("one", "two")]).tolist() == [35]
+
+
+def test_a_classifier_with_three_outputs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"shape \(1, 3\); a reranker gives one logit per pair, of shape \(pairs, 1\)"):
+        onnx_reranker(classifier(tmp_path, 3)).score([("one", "two")])
 
 
 def test_a_reranker_graph_is_refused_as_an_embedder(summing_reranker: Path) -> None:
@@ -193,7 +266,7 @@ def test_a_damaged_graph_and_a_missing_tokenizer_are_named(tmp_path: Path, summi
         onnx_reranker(summing_reranker).count_tokens([("one", "two")])
 
 
-def test_a_graph_that_fails_on_a_length_of_which_no_file_tells_says_so_late(tmp_path: Path) -> None:
+def test_a_graph_that_fails_on_a_length_of_which_no_file_tells_says_so_at_first_use(tmp_path: Path) -> None:
     from onnx import helper
 
     nodes = [
@@ -202,10 +275,9 @@ def test_a_graph_that_fails_on_a_length_of_which_no_file_tells_says_so_late(tmp_
         helper.make_node("Add", ["numbers", "positions"], ["states"]),
         helper.make_node("ReduceSum", ["states", "axes"], ["out"], keepdims=1),
     ]
-    reranker = onnx_reranker(write(tmp_path, nodes, ["input_ids"], 2), max_length=50)
-    assert reranker.score([("one", "two " * 36)]).tolist() == [10 + 5 + 36 * 20]
+    folder = write(tmp_path, nodes, ["input_ids"], 2)
     with pytest.raises(ModelError, match="failed on 50 tokens; if it reads fewer, lower max_length"):
-        reranker.score([("one", "two " * 100)])
+        onnx_reranker(folder, max_length=50).score([("one", "two " * 36)])
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_file_that_is_read_without_a_digest_is_named_before_anything_is_comput
     has_digest: str, lacks_digest: str
 ) -> None:
     content = {"model.onnx": b"weights", "tokenizer.json": b"{}"}[has_digest]
-    reranker = OnnxReranker(carried(content=content, file=has_digest), "model.onnx", 512, None, 2048)
+    reranker = OnnxReranker(carried(content=content, file=has_digest), "model.onnx", "onnxruntime", 512, None, 2048)
     with pytest.raises(ConfigError, match=f"sha256 has no digest of {lacks_digest}, read from carrier/carrier/data"):
         reranker.fingerprint  # noqa: B018 - reading it is the test
 

@@ -257,7 +257,7 @@ def test_a_slice_shows_gain_interval_and_number_of_queries(result: EvalResult) -
         [[(4, 1), (36, 1)]],
         [[(-30, 2), (15, 2)]],
     ]
-    assert {x for x, _ in values_of(axes, "dense")} == {0}
+    assert {x for x, _ in values_of(axes, "stage 1")} == {0}
     box = artist(axes, "expected").get_bbox()
     assert (box.x0, box.x1) == (12, 18)
     assert {"queries", "12", "7", "5", "+12 to +18 expected"} <= set(written(figure))

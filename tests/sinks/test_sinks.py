@@ -54,8 +54,8 @@ def with_comparisons(result: EvalResult, changed: Sequence[Comparison]) -> EvalR
 def test_result_json_has_the_promised_names(result: EvalResult) -> None:
     document = as_document(result)
     assert set(document) == {
-        "schema_version", "run_id", "status", "dataset", "design", "systems", "metrics", "judged", "comparisons",
-        "expectation", "scoring", "attribution", "knee", "slices", "languages", "lengths", "controls", "what_ifs",
+        "schema_version", "run_id", "status", "dataset", "design", "stage_one", "systems", "metrics", "judged",
+        "comparisons", "expectation", "scoring", "attribution", "knee", "slices", "languages", "lengths", "controls", "what_ifs",
         "latency", "sequential", "timings", "provenance",
     }  # fmt: skip
     assert set(document["dataset"]) >= {"name", "digest", "corpus_digest", "n_documents", "n_queries", "languages"}

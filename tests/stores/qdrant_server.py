@@ -25,11 +25,16 @@ Failure: TypeAlias = int | Literal["cut"] | dict[str, Any]
 
 @dataclass
 class Collection:
-    """Vectors and payloads by point id."""
+    """Vectors and payloads by point id; sparse where the collection was made for a named sparse vector."""
 
     config: dict[str, Any]
-    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    vectors: dict[str, Any] = field(default_factory=dict)
     payloads: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def named(self) -> str | None:
+        """The name of its sparse vector."""
+        return next(iter(self.config.get("sparse_vectors") or ()), None)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -41,7 +46,12 @@ class Collection:
             "points_count": len(self.vectors),
             "payload_schema": {},
             "config": {
-                "params": {"vectors": self.config["vectors"], "shard_number": 1, "on_disk_payload": True},
+                "params": {
+                    "vectors": self.config["vectors"],
+                    "sparse_vectors": self.config.get("sparse_vectors"),
+                    "shard_number": 1,
+                    "on_disk_payload": True,
+                },
                 "hnsw_config": hnsw | self.config.get("hnsw_config", {}),
                 "optimizer_config": {
                     "deleted_threshold": 0.2,
@@ -55,6 +65,13 @@ class Collection:
 
     def upsert(self, body: dict[str, Any]) -> None:
         batch = body["batch"]
+        if self.named is not None:
+            sparse = batch["vectors"][self.named]
+            for point, vector, payload in zip(batch["ids"], sparse, batch["payloads"], strict=True):
+                terms = zip(vector["indices"], map(np.float32, vector["values"]), strict=True)
+                self.vectors[str(UUID(point))] = dict(terms)
+                self.payloads[str(UUID(point))] = payload
+            return
         for point, vector, payload in zip(batch["ids"], batch["vectors"], batch["payloads"], strict=True):
             if len(vector) != self.config["vectors"]["size"]:
                 raise BadRequestError(f"Vector dimension error: {payload}")
@@ -67,12 +84,21 @@ class Collection:
         if request.get("with_vector") is True:
             for record in records:
                 # Qdrant writes the shortest decimals that name the float32, not those of its double.
-                record["vector"] = [float(str(number)) for number in self.vectors[record["id"]]]
+                record["vector"] = self._written(self.vectors[record["id"]])
         return records
+
+    def _written(self, vector: Any) -> Any:
+        if self.named is None:
+            return [float(str(number)) for number in vector]
+        return {self.named: {"indices": list(vector), "values": [float(str(weight)) for weight in vector.values()]}}
 
     def search(self, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("params", {}).get("exact") is not True:
             raise BadRequestError("an evaluation must search with exact: true")
+        if request.get("using") != self.named:
+            raise BadRequestError(f"Not existing vector name error: {request.get('using')}")
+        if self.named is not None:
+            return {"points": self._share_a_term(request)}
         scores = np.stack(list(self.vectors.values())) @ np.array(request["query"]["nearest"], np.float32)
         points = np.array(list(self.vectors))
         best = np.argsort(-scores)[: request["limit"]]
@@ -82,6 +108,17 @@ class Collection:
                 {"id": point, "version": 0, "score": score, "payload": self.payloads[point]} for point, score in hits
             ]
         }
+
+    def _share_a_term(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        asked = request["query"]["nearest"]
+        weights = dict(zip(asked["indices"], map(np.float32, asked["values"]), strict=True))
+        scores = {
+            point: float(sum(vector[term] * weights[term] for term in vector.keys() & weights.keys()))
+            for point, vector in self.vectors.items()
+            if vector.keys() & weights.keys()
+        }
+        best = sorted(scores, key=lambda point: -scores[point])[: request["limit"]]
+        return [{"id": point, "version": 0, "score": scores[point], "payload": self.payloads[point]} for point in best]
 
 
 class BadRequestError(Exception):

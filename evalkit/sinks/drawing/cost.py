@@ -41,20 +41,22 @@ def draw(result: EvalResult) -> Figure | None:
     expected = result.assessment.verdict.expectation
     spent, slow, gains = [one.p50_ms for one, _ in found], [one.p95_ms for one, _ in found], [gain for _, gain in found]
     figure = canvas("cost", _TOP + _HEIGHT + 36)
-    head(figure, f"Points of {expected.metric} over dense, by time of stage 2")
+    head(figure, f"Points of {expected.metric} over {result.stage_one.label}, by time of stage 2")
     axes = panel(figure, _LEFT, _RIGHT, _TOP, _HEIGHT)
     scale_x(axes, spent, 0, max(slow))
     edges = [edge for edge in (expected.min_points, expected.max_points) if edge is not None]
     limit_y(axes, min(0, *gains, *edges), max(0, *gains, *edges), 0.12)
     shade_expected(axes, "y", expected)
-    axes.axhline(0, color=INK, linestyle="--", linewidth=1.5, label="dense")
+    axes.axhline(0, color=INK, linestyle="--", linewidth=1.5, label=result.stage_one.label)
     axes.hlines(gains, spent, slow, color=BLUE, linewidth=1.2, alpha=0.6, label="to p95")
     axes.plot(slow, gains, color=BLUE, linestyle="", marker="|", alpha=0.6, label="p95")
     axes.plot(spent, gains, color=BLUE, linestyle="", marker="o", label="p50")
     _number(axes, result, found)
     (_, end), (low, high) = axes.get_xlim(), axes.get_ylim()
     middle = (expected.min_points + (high if expected.max_points is None else expected.max_points)) / 2
-    name_beside(axes, [Label("dense", end, 0, INK), Label(f"{expected.band}\nexpected", end, middle, ORANGE)])
+    name_beside(
+        axes, [Label(result.stage_one.label, end, 0, INK), Label(f"{expected.band}\nexpected", end, middle, ORANGE)]
+    )
     ticks = round_ticks(low, high, 6)
     axes.set_yticks(ticks, in_points(ticks))
     axes.yaxis.grid(True)

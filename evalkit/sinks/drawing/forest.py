@@ -60,7 +60,7 @@ def draw_slices(result: EvalResult) -> Figure | None:
     title = f"For whom: gain by group of queries{documents}"
     figure, axes = _forest("slices", title, rows, "queries", verdict.expectation)
     small = "; x: too small to tell" if any(one.note for one in found) else ""
-    name_x(axes, f"points of {verdict.expectation.metric} over dense, 95 % interval{small}")
+    name_x(axes, f"points of {verdict.expectation.metric} over {result.stage_one.label}, 95 % interval{small}")
     return figure
 
 
@@ -92,7 +92,9 @@ def draw_what_ifs(result: EvalResult) -> Figure | None:
         label="plain",
     )
     write_above(axes, place_x(axes, plain[0]), f"plain reranking {plain[0]:+.1f}")
-    name_x(axes, f"points of {result.assessment.verdict.expectation.metric} over dense, 95 % interval")
+    name_x(
+        axes, f"points of {result.assessment.verdict.expectation.metric} over {result.stage_one.label}, 95 % interval"
+    )
     return figure
 
 
@@ -119,8 +121,8 @@ def describe_what_ifs(result: EvalResult) -> str:
         for one in found
     )
     return (
-        f"Points over dense on the half of the queries that confirms, with 95 % interval: {uses}; plain reranking "
-        f"{found[0].plain_points:+.1f}."
+        f"Points over {result.stage_one.label} on the half of the queries that confirms, with 95 % "
+        f"interval: {uses}; plain reranking {found[0].plain_points:+.1f}."
     )
 
 
@@ -146,7 +148,7 @@ def _forest(
     pad = 0.05 * (max(values) - min(values)) or 1
     axes.set_xlim(min(values) - pad, max(values) + pad)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.axvline(0, color=INK, linewidth=1, label="dense")
+    axes.axvline(0, color=INK, linewidth=1, label="stage 1")
     for place, row in enumerate(rows):
         axes.hlines(place, row.low, row.high, color=BLUE, linewidth=1.6, label=f"interval {place}")
         axes.plot(row.points, place, color=BLUE, marker=row.marker, linestyle="", label=f"points {place}")

@@ -1,4 +1,4 @@
-"""The sweep: dense, reranked and oracle against top-k, the interval of the gain, and the band that was expected."""
+"""The sweep: stage 1, reranked and oracle against top-k, the interval of the gain, and the band that was expected."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ def describe(result: EvalResult) -> str:
     named = few([row.top_k for row in found], expected.top_k)
     means = ", ".join(f"{row.candidate_mean:.3f} at top-k {row.top_k}" for row in found if row.top_k in named)
     return (
-        f"{expected.metric}: dense {found[0].baseline_mean:.3f}; reranked {means}; oracle {found[-1].oracle:.3f} at "
-        f"top-k {found[-1].top_k}. At the decision top-k {expected.top_k} the gain is {verdict.delta_points:+.1f} "
-        f"points ({_interval_name(result)} {interval(verdict.ci_low, verdict.ci_high)}), {expected.band} were expected."
+        f"{expected.metric}: {result.stage_one.label} {found[0].baseline_mean:.3f}; reranked {means}; oracle "
+        f"{found[-1].oracle:.3f} at top-k {found[-1].top_k}. At the decision top-k {expected.top_k} the gain is "
+        f"{verdict.delta_points:+.1f} points ({_interval_name(result)} {interval(verdict.ci_low, verdict.ci_high)}), "
+        f"{expected.band} were expected."
     )
 
 
@@ -87,7 +88,7 @@ def _draw(axes: Axes, result: EvalResult, metric: Metric, found: list[Comparison
     dense, top_ks = found[0].baseline_mean, [row.top_k for row in found]
     means, oracle = [row.candidate_mean for row in found], [row.oracle for row in found]
     scale_x(axes, top_ks, min(top_ks), max(top_ks))
-    axes.axhline(dense, color=INK, linestyle="--", linewidth=1.5, label="dense")
+    axes.axhline(dense, color=INK, linestyle="--", linewidth=1.5, label=result.stage_one.label)
     axes.plot(top_ks, oracle, color=GREEN, linestyle="-.", linewidth=1.5, marker="^", label="oracle")
     axes.plot(top_ks, means, color=BLUE, linewidth=2, marker="o", zorder=3, label="reranked")
     _draw_intervals(axes, known)
@@ -96,7 +97,7 @@ def _draw(axes: Axes, result: EvalResult, metric: Metric, found: list[Comparison
     end = axes.get_xlim()[1]
     sure = "\n" + _interval_name(result).replace("valid ", "valid\n") if known else ""
     labels = [
-        Label(f"dense {dense:.3f}", end, dense, INK),
+        Label(f"{result.stage_one.label} {dense:.3f}", end, dense, INK),
         Label(f"oracle {oracle[-1]:.3f}", top_ks[-1], oracle[-1], GREEN),
         Label(f"reranked {means[-1]:.3f}{sure}", top_ks[-1], means[-1], BLUE),
     ]

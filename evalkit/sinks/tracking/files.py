@@ -10,6 +10,7 @@ from pathlib import Path
 from evalkit import manifest
 from evalkit.result import EvalResult
 from evalkit.sinks.html import REPORT, TEXTS, page
+from evalkit.sinks.table import shown
 from evalkit.types import System
 
 QUERIES = "per_query.json"
@@ -49,7 +50,7 @@ def write_queries(result: EvalResult, systems: Sequence[System], folder: Path) -
         for system in systems:
             values = found.per_query[system.name]
             row: list[str | float] = [query_id, *(round(values[metric][query_id], 4) for metric in metrics)]
-            row.insert(place, system.name)
+            row.insert(place, shown(result, system))
             rows.append(row)
     path = folder / QUERIES
     document = {"columns": columns, "data": rows}

@@ -92,7 +92,7 @@ def _name(result: EvalResult) -> str:
 def systems(result: EvalResult) -> Iterator[Sheet]:
     """The children, in the order of the sweep."""
     for system in result.assessment.systems:
-        tags = {**_tags(result, SYSTEM), "system": system.name}
+        tags = {**_tags(result, SYSTEM), "system": table.shown(result, system)}
         change = _change(result, system)
         if change is not None and change == result.assessment.decision:
             verdict = result.assessment.verdict
@@ -100,7 +100,7 @@ def systems(result: EvalResult) -> Iterator[Sheet]:
         elif change is not None:
             tags["interval"] = table.interval(change.ci_low, change.ci_high)
         yield Sheet(
-            name=system.name,
+            name=table.shown(result, system),
             tags=tags,
             params={"top_k": str(system.top_k or 0)},
             points=tuple(_points(_numbers(result, system))),
@@ -116,6 +116,7 @@ def _tags(result: EvalResult, kind: str) -> dict[str, str]:
         "metric": str(result.assessment.verdict.expectation.metric),
         "dataset": result.dataset.name,
         "dataset_digest": result.dataset.digest,
+        "stage_one": result.stage_one.method,
         **_models(result),
         **({} if first is None else {"derived_from": first}),
         "mlflow.source.name": "evalkit",
@@ -178,7 +179,7 @@ def _note(result: EvalResult, worst: str | None) -> str:
         "",
         *([] if worst is None else [f"Worst by language: {escaped(worst)}.", ""]),
         "Artifacts: `report.html` tells the whole story, `per_query.json` every query. "
-        f"Model metrics, `{CURVES}`: each curve over top-k, which is the step; step 0 is dense.",
+        f"Model metrics, `{CURVES}`: each curve over top-k, which is the step; step 0 is stage 1.",
     ])  # fmt: skip
 
 
@@ -226,6 +227,7 @@ def _latency(result: EvalResult, system: System) -> dict[str, float | None]:
                 "rerank_p50_ms": one.p50_ms,
                 "rerank_p95_ms": one.p95_ms,
                 "points_per_100_ms": result.points_per_100_ms[one.top_k],
+                "rerank_cost_per_1000_queries": one.cost_per_1000_queries,
             }
     return {}
 

@@ -21,17 +21,19 @@ SYSTEMS = "evalkit-systems"
 _TAG = "mlflow.sharedViewState."
 
 _NOTE = f"""\
-One run per evaluation, one child per system: `dense`, or `rerank@K`, which reranks the first K candidates.
+One run per evaluation, one child per system: stage 1 alone (`dense`, `bm25`, `hybrid`, ...), or
+`rerank@K`, which reranks its first K candidates.
 
-- `gain_points`: 100 x (reranked - dense) on the metric that was judged, in absolute percentage points;
+- `gain_points`: 100 x (reranked - stage 1) on the metric that was judged, in absolute percentage points;
   `gain_points_low` and `gain_points_high` are its 95 % interval, `gain_relative_percent` is the same change as a share
-  of dense.
+  of stage 1.
 - `verdict`: the gain at the top-k that was declared beforehand, held against the expected band.
-- `rerank_p50_ms`, `rerank_p95_ms`: what reranking adds to one query, warm.
+- `rerank_p50_ms`, `rerank_p95_ms`: what reranking adds to one query, warm; `rerank_cost_per_1000_queries`: what a paid
+  service bills for it, in the currency of `reranker.price`.
 - `gain_points_de_fr`: of de queries on those candidates that are in fr, where there are several languages;
   `gain_points_de_pooled` is that on all documents. `own_language_dense` and `own_language_reranked` are the shares of
   the top in the language of the query.
-- `{CURVES}/...`: the curves of an evaluation; the step is the top-k, and 0 is dense.
+- `{CURVES}/...`: the curves of an evaluation; the step is the top-k, and 0 is stage 1.
 
 Views, at the top right: "Evaluations" and "Systems by top-k".
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from evalkit.checks import text
 from evalkit.errors import ConfigError
@@ -80,7 +80,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether the host is this machine, by its usual name or by address."""
-        return self.host == "localhost" or (self.is_ip and ip_address(self.host).is_loopback)
+        return self.host == "localhost" or (self.is_ip and is_here(self.host))
 
 
 def is_own(ip: str) -> bool:
@@ -88,9 +88,19 @@ def is_own(ip: str) -> bool:
 
     The shared address space 100.64.0.0/10 is not: it belongs to a provider, although some virtual networks use it.
     """
-    found = ip_address(ip)
-    found = getattr(found, "ipv4_mapped", None) or found
+    found = _unmapped(ip)
     return any(found in network for network in _OWN_NETWORKS)
+
+
+def is_here(ip: str) -> bool:
+    """Whether an IP address is of this machine alone."""
+    return _unmapped(ip).is_loopback
+
+
+def _unmapped(ip: str) -> IPv4Address | IPv6Address:
+    """The address itself where IPv6 only carries one of IPv4."""
+    found = ip_address(ip)
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _is_ip(host: str) -> bool:

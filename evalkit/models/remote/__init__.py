@@ -1,0 +1,1 @@
+"""Models behind a server: what is sent to whom, and which answers are taken."""
