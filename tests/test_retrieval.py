@@ -17,6 +17,7 @@ from evalkit.analysis.metrics import mean, measure, parse_metrics
 from evalkit.composition import compose_config
 from evalkit.config import build_plan
 from evalkit.errors import ConfigError, DataError
+from evalkit.executors.local import LocalExecutor
 from evalkit.findings import Control, Expectation
 from evalkit.models.bm25 import Bm25
 from evalkit.pipeline import evaluate
@@ -411,7 +412,9 @@ def test_bm25_has_the_published_numbers(shared_data: Path, tmp_path: Path) -> No
     published = json.loads((folder / "reference_metrics.json").read_text(encoding="utf-8"))["metrics"]["bm25"]
     names = {"ndcg_cut_10": "ndcg@10", "recall_5": "recall@5", "recall_50": "recall@50", "recip_rank": "mrr@100"}
     metrics = parse_metrics([*names.values(), "recall@100"])
-    plan = by_words(folder, sparse=BM25, store=EdgeStore(tmp_path / "edge"), metrics=metrics)
+    # Chunks as a run has them: the engine's flush to disk takes longer than anything else here.
+    store, executor = EdgeStore(tmp_path / "edge"), LocalExecutor(chunk_size=512)
+    plan = by_words(folder, sparse=BM25, store=store, executor=executor, metrics=metrics)
     dataset = plan.source.load()
     with closing(Retrieval.of(plan, dataset, Log())) as retrieval:
         candidates = retrieve(plan, retrieval, dataset, Log())

@@ -152,6 +152,13 @@ def test_what_is_open_cannot_be_filled_in_later(
         verify(place)
 
 
+def test_what_was_counted_cannot_be_left_open_later(folder: Path, tmp_path: Path) -> None:
+    place = stored(evaluate(plan_of(beir(folder))), tmp_path / "reports")
+    edit(place, lambda document: document["scoring"].update(truncated=None))
+    with pytest.raises(ControlError, match=r"scoring\.truncated is None; 0 to 0 pairs are too long"):
+        verify(place)
+
+
 def test_candidates_of_one_text_are_no_sign_of_scores_made_up() -> None:
     """Three candidates, two of which are one pair: nothing of a service, one that a file lacks."""
     candidates = {"q": tuple(Candidate(f"d{n}", n, 1.0, rerank_score=float(n)) for n in (1, 2, 3))}

@@ -61,7 +61,7 @@ def put(document: Any, place: tuple[Any, ...], value: Any) -> None:
 def test_what_was_checked_is_counted(original: Path) -> None:
     """Thirty queries of ten candidates, 3 systems, 2 metrics, 2 top-k; JSON, 6 tables, a report and 3 runs."""
     document = read_document(original)
-    given = ("schema_version", "run_id", "design", "timings", "provenance")
+    given = ("schema_version", "run_id", "design", "stage_one", "timings", "provenance")
     assert verify(original) == Verified(
         run_id="20260102-030405-abcdef",
         status="ok",

@@ -61,7 +61,7 @@ def build_app(worker: Worker, settings: ServeSettings, keys: Sequence[str], metr
         names = names_of(card.fingerprint, settings.model_names)
         asked, pairs = read_request(body, settings, names)
         scored = await _scores(request, worker, worker.submit(pairs), end)
-        return JSONResponse(answer(asked, scored, names[0], card.max_length, RERANK[request.url.path]))
+        return JSONResponse(answer(asked, scored, names[0], card.max_length, RERANK[request.scope["path"]]))
 
     for path in RERANK:
         app.post(path, openapi_extra={"requestBody": schema})(rerank)
@@ -88,7 +88,8 @@ def build_app(worker: Worker, settings: ServeSettings, keys: Sequence[str], metr
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> Response:
         message = f"{error.detail}; the routes are POST {', '.join(RERANK)}, and GET /health and /metrics"
-        return JSONResponse(failure(Refusal(error.status_code, "no_such_route", message)), error.status_code)
+        refusal = Refusal(error.status_code, "no_such_route", message)
+        return JSONResponse(failure(refusal), refusal.status, error.headers)
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> Response:

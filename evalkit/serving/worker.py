@@ -192,8 +192,9 @@ class Worker:
             limit = self._reranker.max_length if isinstance(self._reranker, CountsPairTokens) else None
             self._card = Card(self._reranker.fingerprint, limit, self._reranker.device)
             with self._changed:
-                if self._state == "loading":
-                    self._state = "ready"
+                if self._state == "stopping":
+                    return
+                self._state = "ready"
             loaded()
         except Exception as error:
             self.failure = error

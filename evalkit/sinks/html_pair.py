@@ -32,6 +32,7 @@ def pair_page(found: Contrast, first: EvalResult, second: EvalResult) -> str:
         second: B.
     """
     rows = tuple(map(tuple, side_by_side.differences(found)))
+    searched = side_by_side.stage_one(first, second)
     return render(
         "compare.html.j2",
         title=f"{first.run_id} and {second.run_id}",
@@ -39,15 +40,15 @@ def pair_page(found: Contrast, first: EvalResult, second: EvalResult) -> str:
         sides=[_side("A", first), _side("B", second)],
         cautions=side_by_side.cautions(found, first, second),
         paired=f"{side_by_side.paired(found)}.",
-        values=_changes("The metrics", found.values, ""),
-        gains=_changes("The gain over stage 1", found.gains, "gain "),
+        values=_changes("The metrics", found.values, searched),
+        gains=_changes("The gain over stage 1", found.gains, searched, "gain "),
         differs=Table("What differs", "", ("what", "in A", "in B"), rows),
         footer=f"{side_by_side.headline('A', first)}; {side_by_side.headline('B', second)}.",
     )
 
 
-def _changes(name: str, found: Sequence[Change], what: str) -> Table:
-    titles, rows = side_by_side.changes(found, what)
+def _changes(name: str, found: Sequence[Change], searched: str, what: str = "") -> Table:
+    titles, rows = side_by_side.changes(found, searched, what)
     return Table(name, side_by_side.NOTE, tuple(titles), tuple(map(tuple, rows)))
 
 

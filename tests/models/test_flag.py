@@ -55,6 +55,7 @@ def test_scores_equal_compute_score_with_prompts_and_a_query_limit(flag_embeddin
         ("tiny_embedder", "BGEM3FlagModel", "mean"),
         ("tiny_embedder", "FlagModel", "cls"),
         ("tiny_embedder", "FlagModel", "mean"),
+        ("tiny_gemma", "FlagLLMModel", "last_token"),
     ],
 )
 def test_vectors_equal_the_librarys_own(
@@ -68,6 +69,7 @@ def test_vectors_equal_the_librarys_own(
         devices="cpu",
         pooling_method=pooling,
         query_instruction_for_retrieval="query: ",
+        query_instruction_format="{}{}",
         **lengths,
     )
     queries, documents = library.encode_queries(TEXTS), library.encode_corpus(TEXTS)
@@ -209,6 +211,8 @@ def test_other_impossible_options_are_refused_at_once(tmp_path: Path) -> None:
     flag_reranker(tmp_path, max_length=128, query_max_length=127)
     with pytest.raises(ConfigError, match="known to FlagModel: cls and mean"):
         flag_embedder(tmp_path, pooling="max")
+    with pytest.raises(ConfigError, match="known to FlagLLMModel: last_token"):
+        flag_embedder(tmp_path, model_class="FlagLLMModel")
     with pytest.raises(ConfigError, match="BGEM3FlagModel, FlagModel and FlagLLMModel"):
         flag_embedder(tmp_path, model_class="FlagICLModel")
 

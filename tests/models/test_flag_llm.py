@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.flag_cut_decoders import LayerwiseDecoder, LightweightDecoder
@@ -16,6 +17,7 @@ from evalkit.models.flag_decoders import Decoder, YesDecoder
 from tests.models.conftest import MIXED_PAIRS, flag_llm
 from tests.models.tiny_decoders import theirs
 
+CONF = Path(__file__).parents[2] / "conf" / "reranker"
 PAIRS = [list(pair) for pair in MIXED_PAIRS]
 PROMPT = "Is B about A?"
 KINDS: list[tuple[str, Decoder]] = [
@@ -48,15 +50,33 @@ def test_the_logit_of_yes_equals_compute_score(tiny_gemma: Path) -> None:
 def test_texts_are_cut_and_prompted_as_in_compute_score(tiny_gemma: Path) -> None:
     limits: dict[str, Any] = {"max_length": 40, "query_max_length": 12}
     library = theirs(
-        "llm", tiny_gemma, query_instruction_for_rerank="Q: ", passage_instruction_for_rerank="P: ", **limits
+        "llm",
+        tiny_gemma,
+        query_instruction_for_rerank="Q: ",
+        passage_instruction_for_rerank="P: ",
+        prompt=PROMPT,
+        **limits,
     )
-    question = (
-        "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing "
-        "a prediction of either 'Yes' or 'No'."
-    )
-    prompts = {"prompt": question, "query_prompt": "Q: ", "document_prompt": "P: "}
-    found = flag_llm(tiny_gemma, YesDecoder(), **prompts, **limits).score(MIXED_PAIRS)
+    found = flag_llm(tiny_gemma, YesDecoder(), query_prompt="Q: ", document_prompt="P: ", **limits).score(MIXED_PAIRS)
     assert np.abs(found - library.compute_score(PAIRS)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "decoder", "option"),
+    [
+        ("llm", "tiny_gemma", YesDecoder(), "bge_reranker_v2_gemma"),
+        ("minicpm", "tiny_minicpm", LayerwiseDecoder(5), "bge_reranker_v2_minicpm_layerwise"),
+        ("gemma", "tiny_cost_wise_gemma", LightweightDecoder(6, 1, []), "bge_reranker_v25_gemma2_lightweight"),
+    ],
+)
+def test_the_prompts_of_a_yaml_are_those_that_flag_embedding_takes_by_itself(
+    kind: str, model: str, decoder: Decoder, option: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(model)
+    told = OmegaConf.load(CONF / f"{option}.yaml")
+    prompts = {name: told[name] for name in ("prompt", "query_prompt", "document_prompt")}
+    expected = theirs(kind, folder, max_length=128).compute_score(PAIRS)
+    assert np.abs(flag_llm(folder, decoder, **prompts).score(MIXED_PAIRS) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("layer", [2, 4, 5])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import signal
+import threading
 import time
 import warnings
 from typing import Any
@@ -94,3 +96,15 @@ def test_a_model_that_goes_away_closes_its_connections() -> None:
                 break
             time.sleep(0.05)
         assert [connection.fileno() for connection in server.connections] == [-1] * len(server.connections)
+
+
+def test_ctrl_c_does_not_wait_for_answers() -> None:
+    """They would take 10 s."""
+    with RerankServer() as server:
+        server.fail("silent", times=100)
+        threading.Timer(0.5, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            reranker(server.url, batch=1, concurrency=4).score(PAIRS)
+        assert time.monotonic() - began < 5
+        server.released.set()

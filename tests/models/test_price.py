@@ -28,9 +28,9 @@ def test_requests_cost_by_their_number() -> None:
 
 
 def test_an_answer_that_bills_search_units_counts_as_so_many() -> None:
-    """120 documents are two units: 2 + 1 + 0 units."""
-    billed = [{"meta": {"billed_units": {"search_units": units}}} for units in (2, 1, 0)]
-    assert metered(PER_SEARCH, *billed) == pytest.approx(0.006)
+    """More than 100 documents are two units; a service of one's own bills none, which costs a request: 2 + 2 + 1."""
+    billed = [{"meta": {"billed_units": {"search_units": units}}} for units in (2, 2, 0)]
+    assert metered(PER_SEARCH, *billed) == pytest.approx(0.010)
 
 
 def test_tokens_cost_by_what_answers_say() -> None:

@@ -17,7 +17,9 @@ MINICPM: dict[str, Any] = {
     "architectures": ["LayerWiseMiniCPMForCausalLM"],
     "attention_bias": False,
     "attention_dropout": 0.0,
-    "auto_map": {"AutoConfig": "configuration_minicpm_reranker.LayerWiseMiniCPMConfig"},
+    "auto_map": {
+        "AutoConfig": "BAAI/bge-reranker-v2-minicpm-layerwise--configuration_minicpm_reranker.LayerWiseMiniCPMConfig"
+    },
     "bos_token_id": 0,
     "dim_model_base": 8,
     "eos_token_id": 2,
@@ -47,7 +49,7 @@ COST_WISE_GEMMA: dict[str, Any] = {
     "attention_bias": False,
     "attention_dropout": 0.0,
     "attn_logit_softcapping": 50.0,
-    "auto_map": {"AutoConfig": "gemma_config.CostWiseGemmaConfig"},
+    "auto_map": {"AutoConfig": "BAAI/bge-reranker-v2.5-gemma2-lightweight--gemma_config.CostWiseGemmaConfig"},
     "bos_token_id": 0,
     "cache_implementation": "hybrid",
     "eos_token_id": 2,

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from langchain_core.documents import Document
 
+from evalkit.composition import compose_config
+from evalkit.config import build_reranker
 from evalkit.ports import Reranker
 from tests.serving.conftest import DOCUMENTS, QUESTION
 from tests.serving.running import Running, running
@@ -113,3 +115,12 @@ def test_raw_scores_are_those_of_the_model_in_process(served: Running, in_proces
     body = {"query": QUESTION, "documents": DOCUMENTS, "raw_scores": True}
     answer = served.http.post("/v1/rerank", json=body, headers=headers).json()
     assert {result["index"]: result["relevance_score"] for result in answer["results"]} == dict(enumerate(in_process))
+
+
+def test_the_harness_gets_from_the_service_what_it_gets_in_process(
+    served: Running, int8: Reranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALKIT_RERANKER_API_KEY", KEY)
+    where = ["reranker=http", f"reranker.url={served.url}/v1", "reranker.model=reranker_en", "reranker.revision=v1"]
+    pairs = [(question, document) for question in (QUESTION, "What is VAT?", QUESTION) for document in DOCUMENTS]
+    assert build_reranker(compose_config(where)).score(pairs).tolist() == int8.score(pairs).tolist()

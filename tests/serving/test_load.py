@@ -206,6 +206,14 @@ def test_a_stopped_service_finishes_what_waits_and_refuses_what_comes(merged: bo
     assert "late" not in {document for documents in held.passes for document in documents}
 
 
+def test_an_idle_service_that_stops_still_answers_who_is_about_to_ask() -> None:
+    with running(Held()) as service:
+        assert service.rerank("a", ["a"]).status_code == 200
+        service.service.stop()
+        until(lambda: service.http.get("/health").status_code == 503)
+        assert service.rerank("a", ["a"]).json()["type"] == "stopping"
+
+
 def test_what_is_not_finished_in_time_is_refused() -> None:
     held = Held()
     with running(held, grace_s=0) as service, ThreadPoolExecutor(8) as pool:

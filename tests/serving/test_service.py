@@ -69,6 +69,7 @@ def test_what_is_no_route_is_answered_with_the_routes(served: Running, method: s
     answer = served.http.request(method, path)
     assert answer.status_code == status
     assert answer.json()["type"] == "no_such_route"
+    assert ("allow" in answer.headers) == (status == 405)
     assert "/v1/rerank" in answer.json()["message"]
 
 

@@ -85,7 +85,7 @@ class Meter:
         return None if self._tokens is None else self._price.amount * self._tokens / 1_000_000
 
     def add(self, answer: Any) -> None:
-        """Count one answer: as one request, unless it bills others, with the tokens that it names.
+        """Count one answer: as one request, unless it bills more, with the tokens that it names.
 
         Cohere counts search units: a query with up to 100 documents, long ones in several parts
         (docs.cohere.com/docs/how-does-cohere-pricing-work). Others name tokens as ``usage.total_tokens``.
@@ -96,7 +96,7 @@ class Meter:
         requests = _number(answer, "meta", "billed_units", "search_units")
         tokens = _number(answer, "usage", "total_tokens")
         with self._lock:
-            self._requests += 1 if requests is None else requests
+            self._requests += requests or 1
             self._tokens = None if tokens is None or self._tokens is None else self._tokens + tokens
 
 

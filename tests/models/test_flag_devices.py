@@ -1,0 +1,127 @@
+"""Several devices: a copy of the model on each, batches to whichever is free, the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalkit.errors import ConfigError, ModelError
+from evalkit.models.flag_decoders import YesDecoder
+from tests.models.conftest import (
+    MIXED_PAIRS,
+    flag_embedder,
+    flag_llm,
+    flag_m3,
+    flag_reranker,
+    flag_sparse,
+)
+
+TEXTS = [text for pair in MIXED_PAIRS for text in pair]
+TWO: dict[str, Any] = {"device": ["cpu", "cpu"], "token_budget": 256}
+ONE: dict[str, Any] = {"device": "cpu", "token_budget": 256}
+NOWHERE = Path("/no/such/folder")
+
+
+def test_scores_are_the_same_on_two_devices(tiny_reranker: Path, tiny_gemma: Path, tiny_m3: Path) -> None:
+    pairs = MIXED_PAIRS * 3
+    for make in (
+        lambda options: flag_reranker(tiny_reranker, **options),
+        lambda options: flag_llm(tiny_gemma, YesDecoder(), **options),
+        lambda options: flag_m3(tiny_m3, mode="weighted", **options),
+    ):
+        assert np.abs(make(TWO).score(pairs) - make(ONE).score(pairs)).max() < 1e-6
+
+
+def test_vectors_are_the_same_on_two_devices(tiny_embedder: Path, tiny_m3: Path) -> None:
+    one, two = (flag_embedder(tiny_embedder, **options).embed_documents(TEXTS) for options in (ONE, TWO))
+    assert np.abs(one - two).max() < 1e-6
+    one_sparse, two_sparse = (flag_sparse(tiny_m3, **options).encode_documents(TEXTS) for options in (ONE, TWO))
+    for single, double in zip(one_sparse, two_sparse, strict=True):
+        assert single.indices.tolist() == double.indices.tolist()
+        assert np.abs(single.values - double.values).max(initial=0) < 1e-6
+
+
+def test_both_devices_work_at_once(tiny_reranker: Path) -> None:
+    """Each copy's first batch waits for the other's."""
+    reranker = flag_reranker(tiny_reranker, **TWO)
+    together = Barrier(2, timeout=30)
+    for copy in reranker._library.copies:
+        waiting(copy.model, together)
+    assert np.isfinite(reranker.score(MIXED_PAIRS)).all()
+    assert not together.broken
+
+
+def waiting(model: Any, together: Barrier) -> None:
+    forward, calls = model.forward, []
+
+    def wait_once(**inputs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            together.wait()
+        return forward(**inputs)
+
+    model.forward = wait_once
+
+
+def test_what_fails_on_one_device_fails_the_call(tiny_reranker: Path) -> None:
+    import torch
+
+    reranker = flag_reranker(tiny_reranker, **TWO)
+
+    def fail(**_: Any) -> Any:
+        raise torch.OutOfMemoryError("full")
+
+    for copy in reranker._library.copies:
+        copy.model.forward = fail
+    with pytest.raises(ModelError, match="does not fit"):
+        reranker.score(MIXED_PAIRS)
+
+
+def test_a_fingerprint_names_kinds_of_devices_and_no_numbers_of_them(
+    tiny_reranker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    names = {"cuda:0": "NVIDIA L4", "cuda:1": "NVIDIA L4", "cuda:2": "NVIDIA A100"}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device])
+
+    def fingerprint(device: Any) -> Any:
+        return flag_reranker(tiny_reranker, device=device).fingerprint
+
+    assert fingerprint(["cpu", "cpu"]) == fingerprint("cpu")
+    assert fingerprint(["cuda:0", "cuda:1"]) == fingerprint("cuda:1") == fingerprint(None)
+    assert fingerprint(["cuda:0", "cuda:2", "cuda:1"])["device"] == "NVIDIA A100 + NVIDIA L4"
+
+
+def test_every_device_is_named_with_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA L4")
+    reranker = flag_reranker(NOWHERE, device=["cuda:0", "cuda:1"], dtype="float16")
+    assert reranker.device == "cuda:0 (NVIDIA L4), cuda:1 (NVIDIA L4)"
+    assert flag_m3(NOWHERE, device=["cpu", "cpu"]).device == "cpu, cpu"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device": []}, r"reranker.device is \[\]; expected at least one device"),
+        ({"device": ["cuda:0", 1]}, "reranker.device is of type int; expected text"),
+        ({"device": ["cuda:0", None]}, "reranker.device is null; expected text"),
+        ({"device": ["cuda:0", "cpu"], "dtype": "float16"}, "dtype float16 needs a GPU"),
+    ],
+)
+def test_impossible_lists_are_refused_at_once(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        flag_reranker(NOWHERE, **changes)
+
+
+def test_a_list_of_gpus_without_any_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device is cuda:1, but torch sees no GPU; use device=cpu"):
+        _ = flag_reranker(NOWHERE, device=["cpu", "cuda:1"]).device
