@@ -41,7 +41,7 @@ lint: .venv/.dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.dev ## measure (BENCH=one_pass, analysis, coverage, sequential, report, corpus, peers or serving)
+bench: .venv/.dev ## measure (BENCH=one_pass, analysis, corpus, coverage, gpu, parity, peers, report, runtimes, sequential or serving)
 	$(BIN)/python -m tests.benchmarks.$(BENCH) $(ARGS)
 
 ui: .venv/.eval ## serve MLflow's pages over the results, here only, and print their address (ARGS="--port 5001")

@@ -15,7 +15,7 @@ PLUG_INS = {"data", "models", "stores", "executors", "sinks"}
 LAYERS = [
     {"errors"},
     {"types", "checks"},
-    {"exhibits", "findings", "parts", "record", "manifest", "contrast"},
+    {"exhibits", "findings", "parts", "record", "manifest", "contrast", "sparse"},
     {"result", "rules"},
     {"ports", "provenance", "published"},
     {"testing", "analysis", *PLUG_INS},
@@ -30,9 +30,9 @@ LAYERS = [
     {"__main__"},
 ]
 HEAVY = {
-    "FlagEmbedding", "datasets", "fastapi", "hydra", "ir_datasets", "matplotlib", "mlflow", "numba", "onnxruntime",
-    "openpyxl", "prometheus_client", "qdrant_client", "qdrant_edge", "ranx", "sentence_transformers", "starlette",
-    "tokenizers", "torch", "transformers", "uvicorn",
+    "FlagEmbedding", "datasets", "fastapi", "hydra", "ir_datasets", "matplotlib", "mlflow", "numba", "onnx", "onnxruntime",
+    "openpyxl", "openvino", "prometheus_client", "qdrant_client", "qdrant_edge", "ranx", "sentence_transformers",
+    "starlette", "tokenizers", "torch", "transformers", "uvicorn",
 }  # fmt: skip
 HYDRA_MAY_LOAD_IN = {"composition", "config"}
 

@@ -93,7 +93,7 @@ def _room(decision: Comparison, rows: Sequence[Comparison], fate: Attribution, w
         *found,
         f"Stage 1 starves the reranker: {fate.missed_by_stage1_points:.1f} points lie beyond its first "
         f"{decision.top_k} documents. Raise top-k beyond {last.top_k}; if the headroom of {last.headroom_points:.1f} "
-        "points there hardly grows, check the embedding model (language, prompts, chunking).",
+        "points there hardly grows, check stage 1 (language, prompts, chunking).",
     ]
 
 

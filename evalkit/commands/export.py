@@ -54,6 +54,9 @@ def run(arguments: Namespace) -> int:
                 checks[INT8_GRAPH] = exporter.write_int8()
             exporter.record(checks)
             staging.chmod(0o755)
+            # Tensors in a file of their own come out readable to their owner alone.
+            for path in staging.iterdir():
+                path.chmod(0o644)
             staging.rename(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

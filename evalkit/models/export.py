@@ -26,6 +26,9 @@ from evalkit.models.weights import FolderWeights, Weights
 from evalkit.ports import Embedder, Reranker
 
 GRAPH, INT8_GRAPH, RECORD = "model.onnx", "model_int8.onnx", "export.json"
+DATA = f"{GRAPH}.data"
+"""Tensors of a graph of more than 2 GB, which is what one file of this format can hold."""
+
 OPSET = 17
 """The first with layer normalisation as one operator."""
 
@@ -108,7 +111,7 @@ class Exporter:
                 per_channel=True,
                 reduce_range=False,
                 weight_type=QuantType.QInt8,
-                use_external_data_format=_has_outside_data(self.folder),
+                use_external_data_format=(self.folder / DATA).exists(),
             )
         return self._check(INT8_GRAPH, self._results(self._onnx(GRAPH)))
 
@@ -224,7 +227,7 @@ class Exporter:
 
 def gather(scratch: Path, folder: Path) -> None:
     """Move the graph; of more than 2 GB, which torch writes one file per tensor, the tensors go into one file."""
-    if not _has_outside_data(scratch):
+    if len(list(scratch.iterdir())) == 1:
         (scratch / GRAPH).rename(folder / GRAPH)
     else:
         import onnx
@@ -234,14 +237,9 @@ def gather(scratch: Path, folder: Path) -> None:
             str(folder / GRAPH),
             save_as_external_data=True,
             all_tensors_to_one_file=True,
-            location=f"{GRAPH}.data",
+            location=DATA,
         )
     shutil.rmtree(scratch)
-
-
-def _has_outside_data(folder: Path) -> bool:
-    """Whether tensors lie outside of the graph's own file."""
-    return any(path.name != GRAPH and path.name not in _BESIDE for path in folder.iterdir())
 
 
 @contextmanager

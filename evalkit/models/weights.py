@@ -23,7 +23,7 @@ _LEFT_OUT_SUFFIXES = {
     *(".h5", ".mlmodel", ".msgpack", ".ot", ".tflite"),  # TensorFlow, Core ML, Flax, Rust
 }
 _LEFT_OUT_NAMES = {".cache", ".ds_store", "license", "notice", "readme"}
-_TOKENIZER_FILES = ("*.json", "*.model", "*.txt")
+_TOKENIZER_FILES = ("*.jinja", "*.json", "*.model", "*.py", "*.txt")
 _UNREAD_FILES = ("*.h5", "*.md", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "assets/*", "imgs/*")
 
 

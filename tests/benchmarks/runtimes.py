@@ -1,7 +1,7 @@
 """How fast is the same cross-encoder on torch, ONNX Runtime and OpenVINO? ``make bench BENCH=runtimes``.
 
-The carrier's ms-marco-MiniLM-L-12-v2, de-quantised and exported, reads built-in pairs of mixed lengths: every runtime in
-turn (A B C A B C ...), each as evalkit runs it. Printed: pairs per second as median and range.
+The carrier's ms-marco-MiniLM-L-12-v2, de-quantised and exported, reads built-in pairs of mixed lengths: every runtime
+in turn (A B C A B C ...), each as evalkit runs it. Printed: pairs per second as median and range.
 """
 
 from __future__ import annotations

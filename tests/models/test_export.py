@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import MAX_BATCHED_DRIFT
-from evalkit.models.export import GRAPH, INT8_GRAPH, RECORD, Exporter, gather
+from evalkit.models.export import DATA, GRAPH, INT8_GRAPH, RECORD, Exporter, gather
 from evalkit.models.weights import FolderWeights
 from tests.models.conftest import MIXED_PAIRS, flag_embedder, flag_reranker, onnx_embedder, onnx_reranker
 
@@ -124,7 +124,7 @@ def test_tensors_that_lie_one_per_file_are_gathered_in_one(tiny_reranker: Path, 
     assert len(list(scratch.iterdir())) > 10
     gathered.mkdir()
     gather(scratch, gathered)
-    assert sorted(path.name for path in gathered.iterdir()) == [GRAPH, f"{GRAPH}.data"]
+    assert sorted(path.name for path in gathered.iterdir()) == [GRAPH, DATA]
     shutil.copy(whole / "tokenizer.json", gathered)
     found = [onnx_reranker(folder, max_length=128).score(MIXED_PAIRS).tolist() for folder in (whole, gathered)]
     assert found[0] == found[1]

@@ -39,8 +39,8 @@ QUESTIONS, LONG = 5, 2
 WHOLE, CUT = 512, 64
 """Tokens that a model reads: as many as any of these pairs has, and few enough to cut most of them."""
 
-BOUND = 1e-5
-"""Logits go up to 11: so much is rounding in float32."""
+BOUND = 2e-5
+"""Logits go up to 11, where float32 has steps of 1e-6: so much is rounding."""
 
 Opens = Callable[[Path, int], Opened[Scorer]]
 

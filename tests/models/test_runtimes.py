@@ -25,18 +25,17 @@ pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="pip insta
 
 ROOT = Path(__file__).parents[2]
 SCORE = """
-import sys
-tried = []
+import os, sys
 def watch(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
-        tried.append(event)
+        os.write(1, b"asked the network ")  # at once: a forked process sends, and has no other way to tell
         raise OSError("no network here")
 sys.addaudithook(watch)
 from pathlib import Path
 from evalkit.models.onnx import OnnxReranker
 from evalkit.models.weights import FolderWeights
 model = OnnxReranker(FolderWeights(Path(sys.argv[1])), "model.onnx", "openvino", 64, 1, 2048)
-print(model.score([("a question", "an answer")]).shape, "openvino" in sys.modules, tried)
+print(model.score([("a question", "an answer")]).shape, "openvino" in sys.modules)
 """
 
 
@@ -134,5 +133,5 @@ def test_openvino_reports_its_import_to_nobody(carrier: Path, tmp_path: Path) ->
         text=True,
         check=True,
     )
-    assert done.stdout.split("\n")[0] == "(1,) True []"
+    assert done.stdout == "(1,) True\n"
     assert list(tmp_path.iterdir()) == []
