@@ -12,6 +12,7 @@ from evalkit.checks import boolean
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Rows
 from evalkit.models.onnx_graph import OnnxGraph
+from evalkit.models.pair_tokens import PairTokens
 from evalkit.models.prompts import Prompts
 from evalkit.models.runtimes import Runtime
 from evalkit.models.samples import PAIRS, TEXTS
@@ -211,10 +212,7 @@ class OnnxReranker:
         Returns:
             Shape (n,).
         """
-        specials = self._graph.tokenizer.num_special_tokens_to_add(is_pair=True)
-        encoded = zip(*self._encode(pairs), strict=True)
-        counts = [len(query.ids) + len(document.ids) + specials for query, document in encoded]
-        return np.array(counts, dtype=np.int64)
+        return self._tokens.count(*_apart(pairs))
 
     def windows(self, pairs: Sequence[Pair], overlap: int) -> list[list[str]]:
         """Each pair's document in windows that are read whole beside the query; one where it fits.
@@ -223,29 +221,16 @@ class OnnxReranker:
             pairs: Queries and documents.
             overlap: Tokens that a window shares with the one before.
         """
-        room = self.max_length - self._graph.tokenizer.num_special_tokens_to_add(is_pair=True)
-        queries = self._graph.encode([query for query, _ in pairs])
-        rooms = [room - min(len(query.ids), self._query_max_length) for query in queries]
-        return in_windows([document for _, document in pairs], rooms, overlap, self._graph.spans)
+        return self._tokens.windows(*_apart(pairs), overlap, "")
 
     @property
-    def _query_max_length(self) -> int:
-        return self.max_length * 3 // 4
-
-    def _encode(self, pairs: Sequence[Pair]) -> tuple[list[Encoding], list[Encoding]]:
-        queries = self._graph.encode([query for query, _ in pairs])
-        documents = self._graph.encode([document for _, document in pairs])
-        return queries, documents
+    def _tokens(self) -> PairTokens:
+        tokenizer = self._graph.tokenizer
+        added = tokenizer.num_special_tokens_to_add(is_pair=True)
+        return PairTokens(tokenizer, added, self.max_length, self.max_length * 3 // 4)
 
     def _cut(self, pairs: Sequence[Pair]) -> list[Encoding]:
-        tokenizer = self._graph.tokenizer
-        room = self.max_length - tokenizer.num_special_tokens_to_add(is_pair=True)
-        items = []
-        for query, document in zip(*self._encode(pairs), strict=True):
-            query.truncate(self._query_max_length)
-            document.truncate(room - len(query.ids))
-            items.append(tokenizer.post_process(query, document))
-        return items
+        return [self._graph.tokenizer.post_process(*parts) for parts in self._tokens.cut(*_apart(pairs))]
 
     def _logits(self, output: NDArray[np.float32], _: NDArray[np.int64]) -> Rows:
         if output.ndim != 2 or output.shape[1] not in (1, 2):
@@ -254,6 +239,10 @@ class OnnxReranker:
                 "pair, of shape (pairs, 1), or those of no and yes, of shape (pairs, 2)"
             )
         return output if output.shape[1] == 1 else output[:, 1:] - output[:, :1]
+
+
+def _apart(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    return [query for query, _ in pairs], [document for _, document in pairs]
 
 
 def _masked_mean(states: NDArray[np.float32], mask: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evalkit.ports import Hit
 from evalkit.sparse import SparseVector
 from evalkit.stores.base import Collection, ExactStore
 
@@ -57,15 +56,6 @@ class ExactSparseStore(ExactStore[list[SparseVector], Collection[list[SparseVect
     @property
     def in_process(self) -> bool:
         return self._engine.in_process
-
-    def search(self, vectors: list[SparseVector], limit: int) -> list[list[Hit]]:
-        """For each query the documents that share a term with it; see ``ExactStore.search``."""
-        # A query without any term finds nothing, and engines differ in whether they take it.
-        asked = [place for place, vector in enumerate(vectors) if len(vector.indices)]
-        found: list[list[Hit]] = [[] for _ in vectors]
-        for place, hits in zip(asked, super().search([vectors[place] for place in asked], limit), strict=True):
-            found[place] = hits
-        return found
 
     def vectors(self, doc_ids: Sequence[str]) -> list[SparseVector]:
         """The stored vectors, one per document, equal to what was added to the bit."""
