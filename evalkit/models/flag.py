@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.checks import boolean, unfit, whole_number
+from evalkit.checks import boolean
 from evalkit.errors import ConfigError
-from evalkit.models.flag_library import COSINE_DRIFT, LOGIT_DRIFT, Device, FlagLibrary, Tokens
-from evalkit.models.flag_loading import Dtype, FlagClass, Loaded
+from evalkit.models.batching import Rows
+from evalkit.models.flag_library import FlagLibrary
+from evalkit.models.flag_loading import FlagClass
+from evalkit.models.pair_tokens import query_limit
 from evalkit.models.prompts import Prompts
+from evalkit.models.torch_reranker import TorchReranker
+from evalkit.models.torch_runtime import Device, Dtype, Loaded, Tokens, TorchRuntime
 from evalkit.models.weights import Weights
 from evalkit.models.windows import in_windows
 from evalkit.ports import Pair, Vectors
@@ -72,7 +76,8 @@ class FlagEmbedder:
         self._prompts = Prompts("embedder", query_prompt, document_prompt)
         options = {"pooling_method": pooling, "normalize_embeddings": normalize}
         loader = FlagClass(model_class, "AutoModel", options)
-        self._library = FlagLibrary("embedder", loader, weights, dtype, device, max_length, token_budget)
+        runtime = TorchRuntime("embedder", dtype, device, token_budget)
+        self._library = FlagLibrary(loader, weights, runtime, max_length)
         self._model_class = model_class
         self._pooling = pooling
         self._normalize = normalize
@@ -90,7 +95,7 @@ class FlagEmbedder:
     @property
     def batch_drift(self) -> float:
         """How far an inner product moves with the other texts of a batch."""
-        return COSINE_DRIFT[self._library.dtype]
+        return self._library.runtime.cosine_drift
 
     @property
     def max_length(self) -> int:
@@ -164,7 +169,7 @@ class FlagEmbedder:
         return last_token_pool(states, mask)
 
 
-class FlagReranker:
+class FlagReranker(TorchReranker):
     """Pairs to logits, as FlagEmbedding's ``FlagReranker.compute_score`` computes them.
 
     Args:
@@ -191,12 +196,11 @@ class FlagReranker:
         token_budget: int,
     ) -> None:
         self._prompts = Prompts("reranker", query_prompt, document_prompt)
-        whole_number("reranker.query_max_length", query_max_length, 1, or_null=True)
         loader = FlagClass("FlagReranker", "AutoModelForSequenceClassification", {})
-        self._library = FlagLibrary("reranker", loader, weights, dtype, device, max_length, token_budget)
-        self._query_max_length = max_length * 3 // 4 if query_max_length is None else query_max_length
-        if self._query_max_length >= max_length:
-            raise unfit("reranker.query_max_length", query_max_length, f"less than max_length, {max_length}")
+        runtime = TorchRuntime("reranker", dtype, device, token_budget)
+        super().__init__(runtime)
+        self._library = FlagLibrary(loader, weights, runtime, max_length)
+        self._query_max_length = query_limit(max_length, query_max_length)
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -212,28 +216,6 @@ class FlagReranker:
         """Tokens of a pair, special tokens included, beyond which the document is cut."""
         return self._library.max_length
 
-    @property
-    def device(self) -> str:
-        """What it runs on, a GPU with its name; reading it loads no model."""
-        return self._library.device_name
-
-    @property
-    def batch_drift(self) -> float:
-        """How far a logit moves with the other pairs of a batch; bfloat16 runs pair by pair for it."""
-        return LOGIT_DRIFT[self._library.dtype]
-
-    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-        """Raw logits.
-
-        Returns:
-            Shape (n,), in the order of ``pairs``.
-
-        Raises:
-            ModelError: Weights are missing or unfit, or a score is not finite.
-        """
-        rows = self._library.run(self._tokenise(pairs), self.batch_drift, self._forward)
-        return rows.ravel().astype(np.float64)
-
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
         """Tokens of each pair before anything is cut, prompts and special tokens included.
 
@@ -242,12 +224,8 @@ class FlagReranker:
         """
         if not pairs:
             return np.empty(0, dtype=np.int64)
-        tokenizer = self._library.tokenizer
-        specials = tokenizer.num_special_tokens_to_add(pair=True)
-        queries, documents = (
-            tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-            for texts in self._prompts.pairs(pairs)
-        )
+        specials = self._library.tokenizer.num_special_tokens_to_add(pair=True)
+        queries, documents = self._library.tokens(*self._prompts.pairs(pairs))
         counts = [len(query) + len(document) + specials for query, document in zip(queries, documents, strict=True)]
         return np.array(counts, dtype=np.int64)
 
@@ -264,17 +242,18 @@ class FlagReranker:
         rooms = [room - min(len(query), self._query_max_length) for query in queries]
         return in_windows([text for _, text in pairs], rooms, overlap, library.spans, self._prompts.document)
 
+    def _read(self, pairs: Sequence[Pair]) -> Rows:
+        return self._library.run(self._tokenise(pairs), self.batch_drift, self._forward)
+
     def _tokenise(self, pairs: Sequence[Pair]) -> list[Tokens]:
-        """Cut and join as ``compute_score_single_gpu`` does."""
+        """Cut and join as ``compute_score_single_gpu`` does.
+
+        Not by :class:`PairTokens`: FlagEmbedding reads an empty document as none, and its tokenizers need not be fast.
+        """
         from FlagEmbedding.utils.tokenizer_compat import prepare_for_model_compat
 
-        if not pairs:
-            return []
-        tokenizer = self._library.copies[0].tokenizer
-        queries, documents = (
-            tokenizer(texts, add_special_tokens=False, max_length=limit, truncation=True)["input_ids"]
-            for texts, limit in zip(self._prompts.pairs(pairs), (self._query_max_length, self.max_length), strict=True)
-        )
+        cut = self._library.cut(*self._prompts.pairs(pairs), self._query_max_length)
+        tokenizer = self._library.tokenizer
         return [
             prepare_for_model_compat(
                 tokenizer,
@@ -284,7 +263,7 @@ class FlagReranker:
                 max_length=self.max_length,
                 padding=False,
             )
-            for query, document in zip(queries, documents, strict=True)
+            for query, document in cut
         ]
 
     def _forward(self, copy: Loaded, inputs: Any) -> torch.Tensor:

@@ -16,16 +16,9 @@ from typing import TYPE_CHECKING, Any
 from evalkit.checks import unfit, whole_number
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.flag_decoders import Lengths
-from evalkit.models.flag_loading import (
-    Dtype,
-    Loaded,
-    load_tokenizer,
-    names_unfilled,
-    pretrained,
-    quiet,
-    refuse_unfilled,
-)
 from evalkit.models.limits import read_object
+from evalkit.models.loading import load_tokenizer, pretrained, quiet, refuse_unfilled
+from evalkit.models.torch_runtime import Dtype, Loaded
 from evalkit.types import Fingerprint
 
 if TYPE_CHECKING:
@@ -247,7 +240,7 @@ def _load_cut(folder: Path, kind: Any, config: Any, head: int, dtype: Dtype, dev
 
     with quiet():
         model, report = pretrained(kind, folder, config=config, dtype=getattr(torch, dtype))
-    refuse_unfilled(folder, model, names_unfilled(report))
+    refuse_unfilled(folder, model, report)
     tokenizer = load_tokenizer(folder)
     tokenizer.padding_side = "right"
     weights = _tensor(folder, f"lm_head.{head}.linear_head.weight")

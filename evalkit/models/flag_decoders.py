@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evalkit.models.flag_loading import (
-    Dtype,
-    Loaded,
-    Loader,
-    load_tokenizer,
-    names_unfilled,
-    pretrained,
-    quiet,
-    refuse_unfilled,
-)
+from evalkit.models.flag_loading import Loader
+from evalkit.models.loading import load_tokenizer, pretrained, quiet, refuse_unfilled
+from evalkit.models.torch_runtime import Dtype, Loaded
 from evalkit.types import Fingerprint
 
 if TYPE_CHECKING:
@@ -73,7 +66,7 @@ class YesDecoder:
 
             number = getattr(torch, dtype)
             model, report = pretrained(AutoModelForCausalLM, folder, dtype=number, trust_remote_code=False)
-        refuse_unfilled(folder, model, names_unfilled(report))
+        refuse_unfilled(folder, model, report)
         tokenizer = load_tokenizer(folder)
         # The last token of every item is then in the last column, the only one of which logits are computed.
         tokenizer.padding_side = "left"

@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.checks import text, unfit, whole_number
-from evalkit.models.batching import Batch
+from evalkit.checks import text
+from evalkit.models.batching import Batch, Rows
 from evalkit.models.flag_decoders import Decoder, Lengths
-from evalkit.models.flag_library import LOGIT_DRIFT, Device, FlagLibrary, Tokens
-from evalkit.models.flag_loading import Dtype, Loaded
+from evalkit.models.flag_library import FlagLibrary
+from evalkit.models.pair_tokens import query_limit
 from evalkit.models.prompts import Prompts
+from evalkit.models.torch_reranker import TorchReranker
+from evalkit.models.torch_runtime import Device, Dtype, Loaded, Tokens, TorchRuntime
 from evalkit.models.weights import Weights
 from evalkit.models.windows import in_windows
 from evalkit.ports import Pair
 from evalkit.types import Fingerprint
 
 
-class FlagLLMReranker:
+class FlagLLMReranker(TorchReranker):
     """Pairs to logits, as FlagEmbedding's three LLM rerankers compute them.
 
     The model reads the query, the document and the prompt, each on its own line.
@@ -55,13 +57,12 @@ class FlagLLMReranker:
     ) -> None:
         text("reranker.prompt", prompt)
         self._prompts = Prompts("reranker", query_prompt, document_prompt)
-        whole_number("reranker.query_max_length", query_max_length, 1, or_null=True)
-        self._library = FlagLibrary("reranker", decoder, weights, dtype, device, max_length, token_budget)
+        runtime = TorchRuntime("reranker", dtype, device, token_budget)
+        super().__init__(runtime)
+        self._library = FlagLibrary(decoder, weights, runtime, max_length)
         self._decoder = decoder
         self._prompt = prompt
-        self._query_max_length = max_length * 3 // 4 if query_max_length is None else query_max_length
-        if self._query_max_length >= max_length:
-            raise unfit("reranker.query_max_length", query_max_length, f"less than max_length, {max_length}")
+        self._query_max_length = query_limit(max_length, query_max_length)
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -79,41 +80,6 @@ class FlagLLMReranker:
         """What :meth:`count_tokens` counts, beyond which the document is cut."""
         return self._library.max_length
 
-    @property
-    def device(self) -> str:
-        """What it runs on, a GPU with its name; reading it loads no model."""
-        return self._library.device_name
-
-    @property
-    def batch_drift(self) -> float:
-        """How far a logit moves with the other pairs of a batch; bfloat16 runs pair by pair for it."""
-        return LOGIT_DRIFT[self._library.dtype]
-
-    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-        """Raw logits.
-
-        Returns:
-            Shape (n,), in the order of ``pairs``.
-
-        Raises:
-            ModelError: Weights are missing or unfit, or a score is not finite.
-        """
-        if not pairs:
-            return np.empty(0, dtype=np.float64)
-        library = self._library
-        items, heads, tail = self._tokenise(pairs)
-
-        def forward(copy: Loaded, inputs: Any, batch: Batch) -> NDArray[Any]:
-            queries = [heads[position] for position in batch]
-            documents = [
-                len(items[position]["input_ids"]) - query - tail for position, query in zip(batch, queries, strict=True)
-            ]
-            found = self._decoder.scores(copy, inputs, Lengths(queries, documents))
-            logits: NDArray[np.float32] = found.float().cpu().numpy()
-            return logits
-
-        return library.finite(library.run_batches(items, self.batch_drift, forward)).astype(np.float64)
-
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
         """Tokens of each document before anything is cut, and of its query beyond those that the prompt has.
 
@@ -122,12 +88,8 @@ class FlagLLMReranker:
         """
         if not pairs:
             return np.empty(0, dtype=np.int64)
-        tokenizer = self._library.tokenizer
-        queries, documents = (
-            tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-            for texts in self._prompts.pairs(pairs)
-        )
-        free = self._free(tokenizer)
+        queries, documents = self._library.tokens(*self._prompts.pairs(pairs))
+        free = self._free(self._library.tokenizer)
         counts = [len(document) + max(0, len(query) - free) for query, document in zip(queries, documents, strict=True)]
         return np.array(counts, dtype=np.int64)
 
@@ -144,6 +106,20 @@ class FlagLLMReranker:
         rooms = [self.max_length - max(0, min(len(query), self._query_max_length) - free) for query in queries]
         return in_windows([text for _, text in pairs], rooms, overlap, library.spans, self._prompts.document)
 
+    def _read(self, pairs: Sequence[Pair]) -> Rows:
+        items, heads, tail = self._tokenise(pairs)
+
+        def forward(copy: Loaded, inputs: Any, batch: Batch) -> NDArray[Any]:
+            queries = [heads[position] for position in batch]
+            documents = [
+                len(items[position]["input_ids"]) - query - tail for position, query in zip(batch, queries, strict=True)
+            ]
+            found = self._decoder.scores(copy, inputs, Lengths(queries, documents))
+            logits: NDArray[np.float32] = found.float().cpu().numpy()
+            return logits
+
+        return self._runtime.finite(self._library.run_batches(items, self.batch_drift, forward))
+
     def _tokenise(self, pairs: Sequence[Pair]) -> tuple[list[Tokens], list[int], int]:
         """Cut and join as ``compute_score_single_gpu`` does.
 
@@ -152,15 +128,12 @@ class FlagLLMReranker:
         """
         from FlagEmbedding.utils.tokenizer_compat import prepare_for_model_compat
 
-        tokenizer = self._library.copies[0].tokenizer
-        queries, documents = (
-            tokenizer(texts, add_special_tokens=False, max_length=limit, truncation=True)["input_ids"]
-            for texts, limit in zip(self._prompts.pairs(pairs), (self._query_max_length, self.max_length), strict=True)
-        )
+        cut = self._library.cut(*self._prompts.pairs(pairs), self._query_max_length)
+        tokenizer = self._library.tokenizer
         begin, line = _begin(tokenizer), _ids(tokenizer, "\n")
         tail = line + _ids(tokenizer, self._prompt)
         items = []
-        for query, document in zip(queries, documents, strict=True):
+        for query, document in cut:
             joined = prepare_for_model_compat(
                 tokenizer,
                 begin + query,
@@ -174,7 +147,7 @@ class FlagLLMReranker:
             )
             ids = joined["input_ids"] + tail
             items.append({"input_ids": ids, "attention_mask": [1] * len(ids)})
-        return items, [len(begin) + len(query) + len(line) for query in queries], len(tail)
+        return items, [len(begin) + len(query) + len(line) for query, _ in cut], len(tail)
 
     def _free(self, tokenizer: Any) -> int:
         """Tokens of a query that take no room from its document."""

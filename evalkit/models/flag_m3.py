@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from evalkit.checks import unfit
 from evalkit.errors import ConfigError
-from evalkit.models.batching import Batch
-from evalkit.models.flag_library import COSINE_DRIFT, Device, FlagLibrary
-from evalkit.models.flag_loading import Dtype, Loaded
+from evalkit.models.batching import Batch, Rows
+from evalkit.models.flag_library import FlagLibrary
 from evalkit.models.flag_m3_texts import BGE_M3, PARTS, M3Text, read_texts, similarity
+from evalkit.models.torch_reranker import TorchReranker
+from evalkit.models.torch_runtime import Device, Dtype, Loaded, TorchRuntime
 from evalkit.models.weights import Weights
 from evalkit.models.windows import in_windows
 from evalkit.ports import Pair
@@ -37,7 +38,8 @@ class FlagSparseEncoder:
     """
 
     def __init__(self, weights: Weights, dtype: Dtype, device: Device, max_length: int, token_budget: int) -> None:
-        self._library = FlagLibrary("embedder", BGE_M3, weights, dtype, device, max_length, token_budget)
+        runtime = TorchRuntime("embedder", dtype, device, token_budget)
+        self._library = FlagLibrary(BGE_M3, weights, runtime, max_length)
 
     @property
     def label(self) -> str:
@@ -55,12 +57,14 @@ class FlagSparseEncoder:
         Raises:
             ModelError: Weights are missing or unfit, or a weight is not finite.
         """
+        if not texts:
+            return []
         library = self._library
 
         def forward(copy: Loaded, inputs: Any, _batch: Batch) -> NDArray[Any]:
-            return _objects([_sparse_vector(library, text) for text in read_texts(copy, inputs, {"sparse"})])
+            return _objects([_sparse_vector(library.runtime, text) for text in read_texts(copy, inputs, {"sparse"})])
 
-        return list(library.run_batches(library.tokenise(texts), COSINE_DRIFT[library.dtype], forward))
+        return list(library.run_batches(library.tokenise(texts), library.runtime.cosine_drift, forward))
 
     def encode_queries(self, texts: Sequence[str]) -> list[SparseVector]:
         """One vector per query, weighted as a document is.
@@ -71,7 +75,7 @@ class FlagSparseEncoder:
         return self.encode_documents(texts)
 
 
-class FlagM3Reranker:
+class FlagM3Reranker(TorchReranker):
     """Pairs scored by bge-m3 itself, as ``BGEM3FlagModel.compute_score`` scores each pair on its own.
 
     Each text is read once per call, however many pairs it stands in. FlagEmbedding lets a query's token also match
@@ -105,7 +109,9 @@ class FlagM3Reranker:
         if not (fit and all(map(_is_weight, mode_weights.values())) and any(mode_weights.values())):
             expected = f"a number of at least 0 for each of {', '.join(PARTS)}, not all of them 0"
             raise unfit("reranker.mode_weights", mode_weights, expected)
-        self._library = FlagLibrary("reranker", BGE_M3, weights, dtype, device, max_length, token_budget)
+        runtime = TorchRuntime("reranker", dtype, device, token_budget)
+        super().__init__(runtime)
+        self._library = FlagLibrary(BGE_M3, weights, runtime, max_length)
         total = sum(mode_weights.values())
         weighted = {part: mode_weights[part] / total for part in PARTS if mode_weights[part]}
         self._shares: dict[str, float] = weighted if mode == "weighted" else {mode: 1.0}
@@ -122,48 +128,9 @@ class FlagM3Reranker:
         return self._library.max_length
 
     @property
-    def device(self) -> str:
-        """What it runs on, a GPU with its name; reading it loads no model."""
-        return self._library.device_name
-
-    @property
     def batch_drift(self) -> float:
         """How far a score moves with the other texts of a batch."""
-        return COSINE_DRIFT[self._library.dtype]
-
-    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-        """Similarities.
-
-        Returns:
-            Shape (n,), in the order of ``pairs``.
-
-        Raises:
-            ModelError: Weights are missing or unfit, or a score is not finite.
-        """
-        if not pairs:
-            return np.empty(0, dtype=np.float64)
-        queries, documents = (list(dict.fromkeys(texts)) for texts in zip(*pairs, strict=True))
-        places = {text: place for place, text in enumerate(documents)}
-        asked: list[list[int]] = [[] for _ in documents]
-        for row, (_, document) in enumerate(pairs):
-            asked[places[document]].append(row)
-        read = dict(zip(queries, self._read_queries(queries), strict=True))
-
-        def forward(copy: Loaded, inputs: Any, batch: Batch) -> NDArray[Any]:
-            import torch
-
-            # Scored at once, so that no document's vectors outlive their batch.
-            found = [
-                [similarity(read[pairs[row][0]], document, self._shares) for row in asked[position]]
-                for position, document in zip(batch, read_texts(copy, inputs, self._shares), strict=True)
-            ]
-            return _objects([torch.stack(scores).cpu().numpy() for scores in found])
-
-        library = self._library
-        scores = library.run_batches(library.tokenise(documents), self.batch_drift, forward)
-        ordered = np.empty(len(pairs), dtype=np.float32)
-        ordered[np.concatenate(asked)] = np.concatenate(list(scores))
-        return library.finite(ordered).astype(np.float64)
+        return self._runtime.cosine_drift
 
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
         """Tokens of the longer text of each pair before anything is cut, special tokens included.
@@ -188,6 +155,30 @@ class FlagM3Reranker:
         room = library.max_length - library.tokenizer.num_special_tokens_to_add(pair=False)
         return in_windows([text for _, text in pairs], [room] * len(pairs), overlap, library.spans)
 
+    def _read(self, pairs: Sequence[Pair]) -> Rows:
+        queries, documents = (list(dict.fromkeys(texts)) for texts in zip(*pairs, strict=True))
+        places = {text: place for place, text in enumerate(documents)}
+        asked: list[list[int]] = [[] for _ in documents]
+        for row, (_, document) in enumerate(pairs):
+            asked[places[document]].append(row)
+        read = dict(zip(queries, self._read_queries(queries), strict=True))
+
+        def forward(copy: Loaded, inputs: Any, batch: Batch) -> NDArray[Any]:
+            import torch
+
+            # Scored at once, so that no document's vectors outlive their batch.
+            found = [
+                [similarity(read[pairs[row][0]], document, self._shares) for row in asked[position]]
+                for position, document in zip(batch, read_texts(copy, inputs, self._shares), strict=True)
+            ]
+            return _objects([torch.stack(scores).cpu().numpy() for scores in found])
+
+        library = self._library
+        scores = library.run_batches(library.tokenise(documents), self.batch_drift, forward)
+        ordered = np.empty(len(pairs), dtype=np.float32)
+        ordered[np.concatenate(asked)] = np.concatenate(list(scores))
+        return self._runtime.finite(ordered)
+
     def _read_queries(self, queries: Sequence[str]) -> list[M3Text]:
         def forward(copy: Loaded, inputs: Any, _batch: Batch) -> NDArray[Any]:
             return _objects([text.to("cpu") for text in read_texts(copy, inputs, self._shares)])
@@ -195,8 +186,8 @@ class FlagM3Reranker:
         return list(self._library.run_batches(self._library.tokenise(queries), self.batch_drift, forward))
 
 
-def _sparse_vector(library: FlagLibrary, text: M3Text) -> SparseVector:
-    weights = library.finite(text.weights.cpu().numpy())
+def _sparse_vector(runtime: TorchRuntime, text: M3Text) -> SparseVector:
+    weights = runtime.finite(text.weights.cpu().numpy())
     return SparseVector(text.ids.cpu().numpy()[weights > 0], weights[weights > 0])
 
 

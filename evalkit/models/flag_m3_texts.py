@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from evalkit.models.flag_loading import FlagClass, Loaded
+from evalkit.models.flag_loading import FlagClass
+from evalkit.models.torch_runtime import Loaded
 
 if TYPE_CHECKING:
     import torch

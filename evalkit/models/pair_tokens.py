@@ -13,10 +13,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.checks import unfit, whole_number
 from evalkit.models.windows import Spans, in_windows
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
+
+
+def query_limit(max_length: int, query_max_length: int | None) -> int:
+    """Tokens at which the query is cut first.
+
+    Args:
+        max_length: Tokens per pair.
+        query_max_length: What was asked for; None means 3/4 of ``max_length``.
+
+    Raises:
+        ConfigError: It is no such number, or leaves a document no room.
+    """
+    whole_number("reranker.query_max_length", query_max_length, 1, or_null=True)
+    limit = max_length * 3 // 4 if query_max_length is None else query_max_length
+    if limit >= max_length:
+        raise unfit("reranker.query_max_length", query_max_length, f"less than max_length, {max_length}")
+    return limit
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from evalkit.checks import boolean, text
 from evalkit.errors import ModelError
 from evalkit.models.prompts import Prompts
 from evalkit.models.sentence_library import SentenceLibrary, modules_of
-from evalkit.models.torch_runtime import COSINE_DRIFT, Dtype
+from evalkit.models.torch_runtime import Device, Dtype, Loaded, TorchRuntime
 from evalkit.models.weights import Weights
 from evalkit.models.windows import Spans, in_windows
 from evalkit.ports import Vectors
@@ -29,7 +29,8 @@ class SentenceTransformersEmbedder:
     Args:
         weights: The folder with weights, configuration, tokenizer and ``modules.json``, which says how to pool.
         dtype: ``float32``, or on a GPU ``float16`` or ``bfloat16``.
-        device: ``cpu``, ``cuda:0`` and so on; None takes the first GPU, or the CPU where there is none.
+        device: ``cpu``, ``cuda:0`` and so on; a list holds one copy on each; None takes the first GPU, or the CPU
+            where there is none.
         normalize: Scale vectors to length 1, so that the inner product is the cosine; a model may do so itself.
         query_prompt: Put before every query; None means the model's own.
         document_prompt: Put before every document; None means the model's own.
@@ -42,7 +43,7 @@ class SentenceTransformersEmbedder:
         self,
         weights: Weights,
         dtype: Dtype,
-        device: str | None,
+        device: Device,
         normalize: bool,
         query_prompt: str | None,
         document_prompt: str | None,
@@ -53,9 +54,8 @@ class SentenceTransformersEmbedder:
         boolean("embedder.normalize", normalize)
         text("embedder.query_prompt", query_prompt, or_null=True)
         text("embedder.document_prompt", document_prompt, or_null=True)
-        self._library = SentenceLibrary(
-            "SentenceTransformer", weights, dtype, device, max_length, token_budget, trust_remote_code
-        )
+        runtime = TorchRuntime("embedder", dtype, device, token_budget)
+        self._library = SentenceLibrary(weights, runtime, max_length, trust_remote_code)
         self._normalize = normalize
         self._query_prompt = query_prompt
         self._document_prompt = document_prompt
@@ -73,7 +73,7 @@ class SentenceTransformersEmbedder:
     @property
     def batch_drift(self) -> float:
         """How far an inner product moves with the other texts of a batch."""
-        return COSINE_DRIFT[self._library.dtype]
+        return self._library.runtime.cosine_drift
 
     @property
     def max_length(self) -> int:
@@ -140,7 +140,7 @@ class SentenceTransformersEmbedder:
     def _embed(self, texts: Sequence[str], task: Literal["query", "document"]) -> Vectors:
         if not texts:
             return np.empty((0, 0), dtype=np.float32)
-        library = self._loaded
+        self._load()
         backend = self._library.backend
         room = self.max_length - backend.num_special_tokens_to_add(is_pair=False)
         prompted = self._prompts.queries(texts) if task == "query" else self._prompts.documents(texts)
@@ -149,19 +149,18 @@ class SentenceTransformersEmbedder:
             one.truncate(room)
         items = self._library.items([backend.post_process(one) for one in encoded])
 
-        def forward(inputs: Any) -> torch.Tensor:
+        def forward(copy: Loaded, inputs: Any) -> torch.Tensor:
             from torch.nn.functional import normalize
 
-            pooled: torch.Tensor = library({**inputs, "modality": "text"}, task=task)["sentence_embedding"]
-            vectors = pooled[:, : library.truncate_dim].float()
+            pooled: torch.Tensor = copy({**inputs, "modality": "text"}, task=task)["sentence_embedding"]
+            vectors = pooled[:, : copy.truncate_dim].float()
             return normalize(vectors, dim=-1) if self._normalize else vectors
 
         return self._library.run(items, self.batch_drift, forward)
 
-    @property
-    def _loaded(self) -> Any:
-        """The library's object, once it is known that it pools as its authors meant."""
-        if "loaded" not in vars(self._library):
+    def _load(self) -> None:
+        """Load the model, and refuse one that does not pool as its authors meant."""
+        if "copies" not in vars(self._library):
             folder = self._library.weights.locate()
             kind = self._library.settings.get("model_type", "SentenceTransformer")
             if not modules_of(folder) or kind != "SentenceTransformer":
@@ -169,7 +168,7 @@ class SentenceTransformersEmbedder:
                     f"{folder} says nowhere how to pool: it has no modules.json of a SentenceTransformer. If its card "
                     "does, use embedder=flag_folder, where pooling is an argument"
                 )
-        library = self._library.loaded
+        library = self._library.copies[0]
         from sentence_transformers.base.modules import Router
 
         if isinstance(library[0], Router) or not all(getattr(module, "include_prompt", True) for module in library):
@@ -177,4 +176,3 @@ class SentenceTransformersEmbedder:
                 "the model sends queries and documents through different modules, or leaves its prompt out when it "
                 "pools; neither is supported"
             )
-        return library

@@ -14,7 +14,8 @@ from evalkit.checks import boolean, unfit, whole_number
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.batching import Rows
 from evalkit.models.limits import SHORTEST_MAX_LENGTH, read_object, refuse_too_long, stated_limit
-from evalkit.models.torch_runtime import Dtype, Tokens, TorchRuntime, quiet
+from evalkit.models.loading import load_tokenizer, pretrained, quiet, refuse_unfilled
+from evalkit.models.torch_runtime import Loaded, Tokens, TorchRuntime
 from evalkit.models.weights import Weights
 from evalkit.types import Fingerprint
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("evalkit.models")
 
 _FILES_READ = ("*.json", "*/*.json", "*.jinja", "*.py", "*.safetensors", "*/*.safetensors", "*.bin", "*/*.bin")
-_NAMES_SHOWN = 5
 _ELSEWHERE = "--"
 """What the name of code in another repository holds, behind that repository's name."""
 
@@ -38,21 +38,15 @@ class SentenceLibrary:
     sorts by characters, takes a fixed number of items per batch and cuts the longer text of a pair first.
 
     Args:
-        class_name: ``CrossEncoder`` or ``SentenceTransformer``.
         weights: The folder with weights, configuration and tokenizer.
-        dtype: Number format of weights and arithmetic.
-        device: ``cpu``, ``cuda:0`` and so on; None takes the first GPU, or the CPU where there is none.
+        runtime: Whose model it is, and where and how precisely it runs.
         max_length: Tokens per item, special tokens included; None means what the model's files say.
-        token_budget: Tokens per batch, padding included.
         trust_remote_code: Run the Python code that comes with the weights.
     """
 
-    class_name: Literal["CrossEncoder", "SentenceTransformer"]
     weights: Weights
-    dtype: Dtype
-    device: str | None
+    runtime: TorchRuntime
     max_length: int | None
-    token_budget: int
     trust_remote_code: bool
 
     def __post_init__(self) -> None:
@@ -60,7 +54,6 @@ class SentenceLibrary:
             raise unfit(f"{self.role}.weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
         whole_number(f"{self.role}.max_length", self.max_length, SHORTEST_MAX_LENGTH, or_null=True)
         boolean(f"{self.role}.trust_remote_code", self.trust_remote_code)
-        self.runtime  # noqa: B018 - refuses what it cannot be made of
 
     def __getstate__(self) -> dict[str, Any]:
         # Loaded weights stay where they are; a copy in another process loads its own.
@@ -69,12 +62,12 @@ class SentenceLibrary:
     @property
     def role(self) -> Literal["embedder", "reranker"]:
         """Whose model it is; errors name it."""
-        return "reranker" if self.class_name == "CrossEncoder" else "embedder"
+        return self.runtime.role
 
-    @cached_property
-    def runtime(self) -> TorchRuntime:
-        """Where and how precisely it runs."""
-        return TorchRuntime(self.role, self.dtype, self.device, self.token_budget)
+    @property
+    def class_name(self) -> Literal["CrossEncoder", "SentenceTransformer"]:
+        """What sentence-transformers calls such a model."""
+        return "CrossEncoder" if self.role == "reranker" else "SentenceTransformer"
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -83,8 +76,8 @@ class SentenceLibrary:
             "backend": "sentence-transformers",
             "class": self.class_name,
             "weights": self.weights.identity(),
-            "dtype": self.dtype,
-            "device": self.runtime.processor,
+            "dtype": self.runtime.dtype,
+            "device": self.runtime.processors,
             "max_length": self.max_length,
             "trust_remote_code": self.trust_remote_code,
             "sentence-transformers": metadata.version("sentence-transformers"),
@@ -114,7 +107,7 @@ class SentenceLibrary:
     @property
     def tokenizer(self) -> Any:
         """The tokenizer, without the model as long as that is not loaded: counting needs no model."""
-        return self.loaded.tokenizer if "loaded" in vars(self) else self._lone_tokenizer
+        return self.copies[0].tokenizer if "copies" in vars(self) else self._lone_tokenizer
 
     @property
     def backend(self) -> Tokenizer:
@@ -133,14 +126,17 @@ class SentenceLibrary:
         return read_object(self._tokenizer_folder / "config_sentence_transformers.json")
 
     @cached_property
-    def loaded(self) -> Any:
-        """sentence-transformers' object on the device, in the number format and ready to infer."""
-        import torch
-
+    def copies(self) -> list[Loaded]:
+        """sentence-transformers' object, once per device, in the number format and ready to infer."""
         folder = self._checked(self.weights.locate())
         adapter = folder / "adapter_config.json"
         if adapter.is_file():
             raise ModelError(f"{adapter} names another model as its base, which nothing here pins; merge the two first")
+        return [self._load(folder, device) for device in self.runtime.devices]
+
+    def _load(self, folder: Path, device: str) -> Loaded:
+        import torch
+
         options: dict[str, Any] = {"activation_fn": torch.nn.Identity()} if self.role == "reranker" else {}
         with quiet():
             import sentence_transformers
@@ -148,7 +144,7 @@ class SentenceLibrary:
             try:
                 library = getattr(sentence_transformers, self.class_name)(
                     str(folder),
-                    device=self.runtime.torch_device,
+                    device=device,
                     trust_remote_code=self.trust_remote_code,
                     local_files_only=True,
                     **options,
@@ -156,21 +152,11 @@ class SentenceLibrary:
                 self._refuse_unfilled(library.transformers_model, _transformer(folder))
             except (ImportError, OSError, RuntimeError, ValueError) as error:
                 raise ModelError(f"{folder} cannot be loaded as {self.class_name}: {error}") from error
-        return library.to(device=self.runtime.torch_device, dtype=getattr(torch, self.dtype)).eval()
+        return library.to(device=device, dtype=getattr(torch, self.runtime.dtype)).eval()
 
     @cached_property
     def _lone_tokenizer(self) -> Any:
-        folder = _transformer(self._tokenizer_folder)
-        with quiet():
-            from transformers import AutoTokenizer
-
-            try:
-                tokenizer: Any = AutoTokenizer.from_pretrained(
-                    str(folder), trust_remote_code=self.trust_remote_code, local_files_only=True
-                )
-            except (ImportError, OSError, ValueError) as error:
-                raise ModelError(f"{folder} has no tokenizer that can be loaded: {error}") from error
-        return tokenizer
+        return load_tokenizer(_transformer(self._tokenizer_folder), self.trust_remote_code)
 
     @cached_property
     def _tokenizer_folder(self) -> Path:
@@ -195,39 +181,25 @@ class SentenceLibrary:
             for one in encodings
         ]
 
-    def run(self, items: Sequence[Tokens], batch_drift: float, forward: Callable[[Any], torch.Tensor]) -> Rows:
+    def run(self, items: Sequence[Tokens], batch_drift: float, forward: Callable[[Loaded, Any], torch.Tensor]) -> Rows:
         """Run tokenised items through the model; see :meth:`TorchRuntime.run`."""
-
-        def pad(chosen: Sequence[Tokens]) -> Any:
-            columns = {name: [item[name] for item in chosen] for name in chosen[0]}
-            return self.tokenizer.pad(columns, padding=True, return_tensors="pt")
-
-        return self.runtime.run(items, batch_drift, pad, forward)
+        return self.runtime.run(self.copies, items, batch_drift, forward)
 
     def _refuse_unfilled(self, model: Any, folder: Path) -> None:
         """Refuse weights that leave parameters of the model at random values.
 
         Loading onto the ``meta`` device matches names without reading numbers.
         """
-        _, report = type(model).from_pretrained(
-            str(folder),
+        _, report = pretrained(
+            type(model),
+            folder,
             config=model.config,
-            output_loading_info=True,
             device_map="meta",
             trust_remote_code=self.trust_remote_code,
             local_files_only=True,
         )
-        unfilled = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
-        if self.role == "embedder":
-            # Vectors are pooled from the last hidden state, which never passes transformers' pooler.
-            unfilled = {name for name in unfilled if not name.startswith("pooler.")}
-        if unfilled:
-            shown = ", ".join(sorted(unfilled)[:_NAMES_SHOWN])
-            raise ModelError(
-                f"{folder} has no weights for {len(unfilled)} parameters of {type(model).__name__}, which would "
-                f"stay random: {shown}{', ...' if len(unfilled) > _NAMES_SHOWN else ''}. Is it the right kind of "
-                "model (embedder or reranker), and complete?"
-            )
+        # Vectors are pooled from the last hidden state, which never passes transformers' pooler.
+        refuse_unfilled(folder, model, report, pooler=self.role == "reranker")
 
 
 def modules_of(folder: Path) -> list[Mapping[str, Any]]:

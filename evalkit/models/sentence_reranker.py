@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from evalkit.checks import text, unfit, whole_number
 from evalkit.errors import ConfigError, ModelError
+from evalkit.models.batching import Rows
 from evalkit.models.pair_tokens import PairTokens
 from evalkit.models.prompts import Prompts
 from evalkit.models.sentence_library import SentenceLibrary
-from evalkit.models.torch_runtime import LOGIT_DRIFT, Dtype, Tokens
+from evalkit.models.torch_reranker import TorchReranker
+from evalkit.models.torch_runtime import Device, Dtype, Loaded, Tokens, TorchRuntime
 from evalkit.models.weights import Weights
 from evalkit.ports import Pair
 from evalkit.types import Fingerprint
@@ -27,7 +29,7 @@ _PROBE = "x"
 """A text that is surely read whole, to see how many tokens a chat template adds."""
 
 
-class SentenceTransformersReranker:
+class SentenceTransformersReranker(TorchReranker):
     """Pairs to logits, as ``CrossEncoder.predict`` computes them without an activation.
 
     The activation that a model's configuration names, often a sigmoid, is left out: it changes no order, but ties
@@ -37,7 +39,8 @@ class SentenceTransformersReranker:
     Args:
         weights: The folder with weights, configuration and tokenizer.
         dtype: ``float32``, or on a GPU ``float16`` or ``bfloat16``.
-        device: ``cpu``, ``cuda:0`` and so on; None takes the first GPU, or the CPU where there is none.
+        device: ``cpu``, ``cuda:0`` and so on; a list holds one copy on each; None takes the first GPU, or the CPU
+            where there is none.
         query_prompt: Put before every query, or the instruction of a chat template; None means the model's own.
         document_prompt: Put before every document.
         max_length: Tokens per pair, special tokens included; beyond it the document is cut. None means the model's own.
@@ -51,7 +54,7 @@ class SentenceTransformersReranker:
         self,
         weights: Weights,
         dtype: Dtype,
-        device: str | None,
+        device: Device,
         query_prompt: str | None,
         document_prompt: str,
         max_length: int | None,
@@ -62,9 +65,9 @@ class SentenceTransformersReranker:
         text("reranker.query_prompt", query_prompt, or_null=True)
         text("reranker.document_prompt", document_prompt)
         whole_number("reranker.query_max_length", query_max_length, 1, or_null=True)
-        self._library = SentenceLibrary(
-            "CrossEncoder", weights, dtype, device, max_length, token_budget, trust_remote_code
-        )
+        runtime = TorchRuntime("reranker", dtype, device, token_budget)
+        super().__init__(runtime)
+        self._library = SentenceLibrary(weights, runtime, max_length, trust_remote_code)
         if max_length is not None and query_max_length is not None and query_max_length >= max_length:
             raise unfit("reranker.query_max_length", query_max_length, f"less than max_length, {max_length}")
         self._query_prompt = query_prompt
@@ -86,30 +89,6 @@ class SentenceTransformersReranker:
         """Tokens of a pair, special tokens included, beyond which the document is cut."""
         return self._library.limit
 
-    @property
-    def device(self) -> str:
-        """What it runs on, a GPU with its name; reading it loads no model."""
-        return self._library.runtime.device_name
-
-    @property
-    def batch_drift(self) -> float:
-        """How far a logit moves with the other pairs of a batch; bfloat16 runs pair by pair for it."""
-        return LOGIT_DRIFT[self._library.dtype]
-
-    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-        """Raw logits.
-
-        Returns:
-            Shape (n,), in the order of ``pairs``.
-
-        Raises:
-            ModelError: Weights are missing or unfit, or a score is not finite.
-        """
-        if not pairs:
-            return np.empty(0)
-        rows = self._library.run(self._tokenise(pairs), self.batch_drift, self._forward)
-        return rows.ravel().astype(np.float64)
-
     def count_tokens(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
         """Tokens of each pair before anything is cut, prompts, template and special tokens included.
 
@@ -130,9 +109,9 @@ class SentenceTransformersReranker:
         return self._pair_tokens.windows(queries, documents, overlap, self._prompts.document)
 
     @property
-    def _loaded(self) -> Any:
+    def _loaded(self) -> Loaded:
         """The library's object, once it is known that it gives one number to a pair, put to it as it was trained."""
-        library = self._library.loaded
+        library = self._library.copies[0]
         if library.num_labels != 1:
             raise ModelError(f"the model gives {library.num_labels} numbers per pair; a reranker gives one")
         meant = self._library.settings.get("model_type") == "CrossEncoder"
@@ -180,6 +159,9 @@ class SentenceTransformersReranker:
         probe = len(self._library.backend.encode(_PROBE, add_special_tokens=False).ids)
         return len(self._render(_PROBE, _PROBE)["input_ids"]) - 2 * probe
 
+    def _read(self, pairs: Sequence[Pair]) -> Rows:
+        return self._library.run(self._tokenise(pairs), self.batch_drift, self._forward)
+
     def _tokenise(self, pairs: Sequence[Pair]) -> list[Tokens]:
         self._loaded  # noqa: B018 - brings its tokenizer, which would be read twice otherwise
         prompted = self._prompts.pairs(pairs)
@@ -198,12 +180,11 @@ class SentenceTransformersReranker:
         features = self._loaded.preprocess([(query, document)], prompt=self._instruction or None)
         return {name: features[name][0].tolist() for name in ("input_ids", "attention_mask")}
 
-    def _forward(self, inputs: Any) -> torch.Tensor:
-        library = self._loaded
+    def _forward(self, copy: Loaded, inputs: Any) -> torch.Tensor:
         features = {**inputs, "modality": "message" if self._templated else "text"}
-        if _generates(library):
+        if _generates(copy):
             features["logits_to_keep"] = 1
-        scores: torch.Tensor = library(features)["scores"]
+        scores: torch.Tensor = copy(features)["scores"]
         return scores
 
 

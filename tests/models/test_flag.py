@@ -151,46 +151,6 @@ def test_a_classifier_with_two_labels_is_refused(tiny_reranker: Path, tmp_path: 
         flag_reranker(folder).score(MIXED_PAIRS)
 
 
-def test_a_full_gpu_halves_the_batch_and_goes_on(tiny_reranker: Path) -> None:
-    import torch
-
-    expected = flag_reranker(tiny_reranker).score(MIXED_PAIRS)
-    crowded = flag_reranker(tiny_reranker)
-    model = crowded._library.copies[0].model
-    forward, sizes = model.forward, []
-
-    def narrow(**inputs: Any) -> Any:
-        sizes.append(len(inputs["input_ids"]))
-        if sizes[-1] > 2:
-            raise torch.OutOfMemoryError("full")
-        return forward(**inputs)
-
-    model.forward = narrow
-    assert np.abs(crowded.score(MIXED_PAIRS) - expected).max() < 1e-5
-    assert max(sizes) > 2
-
-
-def test_one_item_that_does_not_fit_and_any_other_error_are_not_hidden(tiny_reranker: Path) -> None:
-    import torch
-
-    reranker = flag_reranker(tiny_reranker)
-    for raised, seen in ((torch.OutOfMemoryError("full"), ModelError), (RuntimeError("bug"), RuntimeError)):
-
-        def fail(error: Exception = raised, **_: Any) -> Any:
-            raise error
-
-        reranker._library.copies[0].model.forward = fail
-        with pytest.raises(seen, match=r"does not fit|bug"):
-            reranker.score(MIXED_PAIRS[:1])
-
-
-def test_a_score_that_is_not_finite_is_refused(tiny_reranker: Path) -> None:
-    reranker = flag_reranker(tiny_reranker)
-    reranker._library.copies[0].model.classifier.out_proj.bias.data.fill_(float("nan"))
-    with pytest.raises(ModelError, match="not finite with dtype float32"):
-        reranker.score(MIXED_PAIRS[:1])
-
-
 @pytest.mark.parametrize("make", [flag_reranker, flag_embedder])
 def test_half_precision_on_the_cpu_is_refused(tmp_path: Path, make: Any) -> None:
     for dtype in ("float16", "bfloat16"):

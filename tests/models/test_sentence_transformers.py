@@ -304,32 +304,6 @@ def test_a_classifier_with_two_labels_is_refused(tiny_reranker: Path, tmp_path: 
         st_reranker(folder).score(SHORT)
 
 
-def test_a_score_that_is_not_finite_is_refused(tiny_reranker: Path) -> None:
-    reranker = st_reranker(tiny_reranker)
-    reranker._library.loaded.transformers_model.classifier.out_proj.bias.data.fill_(float("nan"))
-    with pytest.raises(ModelError, match="not finite with dtype float32"):
-        reranker.score(SHORT[:1])
-
-
-def test_a_full_gpu_halves_the_batch_and_goes_on(tiny_reranker: Path) -> None:
-    import torch
-
-    expected = st_reranker(tiny_reranker).score(MIXED_PAIRS)
-    crowded = st_reranker(tiny_reranker)
-    model = crowded._library.loaded.transformers_model
-    forward, sizes = model.forward, []
-
-    def narrow(**inputs: Any) -> Any:
-        sizes.append(len(inputs["input_ids"]))
-        if sizes[-1] > 2:
-            raise torch.OutOfMemoryError("full")
-        return forward(**inputs)
-
-    model.forward = narrow
-    assert np.abs(crowded.score(MIXED_PAIRS) - expected).max() < 1e-5
-    assert max(sizes) > 2
-
-
 def test_an_adapter_without_its_base_is_refused(tiny_reranker: Path, tmp_path: Path) -> None:
     folder = changed(
         tiny_reranker, tmp_path / "adapter", "adapter_config.json", base_model_name_or_path="someone/model"

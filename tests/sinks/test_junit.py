@@ -104,6 +104,7 @@ def test_the_run_is_named(result: EvalResult, tmp_path: Path) -> None:
     assert {(one.get("name"), one.get("value")) for one in properties} == {
         ("run_id", result.run_id),
         ("dataset_digest", result.dataset.digest),
+        ("stage_one", "dense"),
     }
 
 
