@@ -30,9 +30,9 @@ LAYERS = [
     {"__main__"},
 ]
 HEAVY = {
-    "FlagEmbedding", "datasets", "fastapi", "hydra", "ir_datasets", "matplotlib", "mlflow", "numba", "onnx", "onnxruntime",
-    "openpyxl", "openvino", "prometheus_client", "qdrant_client", "qdrant_edge", "ranx", "sentence_transformers",
-    "starlette", "tokenizers", "torch", "transformers", "uvicorn",
+    "FlagEmbedding", "datasets", "fastapi", "hydra", "ir_datasets", "matplotlib", "mlflow", "numba", "onnx",
+    "onnxruntime", "openpyxl", "openvino", "prometheus_client", "qdrant_client", "qdrant_edge", "ranx",
+    "sentence_transformers", "starlette", "tokenizers", "torch", "transformers", "uvicorn",
 }  # fmt: skip
 HYDRA_MAY_LOAD_IN = {"composition", "config"}
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError, ModelError
-from evalkit.models.flag_loading import load_tokenizer, pretrained, quiet
+from evalkit.models.loading import load_tokenizer, pretrained, quiet
 from evalkit.models.onnx import OnnxEmbedder, OnnxReranker
 from evalkit.models.samples import LONG_PAIRS, LONG_TEXTS, PAIRS, TEXTS
 from evalkit.models.weights import FolderWeights, Weights

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from evalkit.errors import ModelError
-from evalkit.models.loading import load_tokenizer as load_tokenizer  # noqa: PLC0414 - export imports it from here
-from evalkit.models.loading import pretrained as pretrained  # noqa: PLC0414 - as above
-from evalkit.models.loading import quiet as quiet  # noqa: PLC0414 - as above
-from evalkit.models.loading import refuse_unfilled
+from evalkit.models.loading import pretrained, quiet, refuse_unfilled
 from evalkit.models.torch_runtime import Dtype, Loaded
 
 

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.models.flag import FlagEmbedder, FlagReranker
-from evalkit.models.flag_loading import Dtype, quiet
+from evalkit.models.loading import quiet
+from evalkit.models.torch_runtime import Dtype
 from evalkit.models.weights import FolderWeights
 from evalkit.ports import Pair
 from tests.models.xlmr import CARRIER, save_xlmr_tokenizer

@@ -55,8 +55,8 @@ def test_result_json_has_the_promised_names(result: EvalResult) -> None:
     document = as_document(result)
     assert set(document) == {
         "schema_version", "run_id", "status", "dataset", "design", "stage_one", "systems", "metrics", "judged",
-        "comparisons", "expectation", "scoring", "attribution", "knee", "slices", "languages", "lengths", "controls", "what_ifs",
-        "latency", "sequential", "timings", "provenance",
+        "comparisons", "expectation", "scoring", "attribution", "knee", "slices", "languages", "lengths", "controls",
+        "what_ifs", "latency", "sequential", "timings", "provenance",
     }  # fmt: skip
     assert set(document["dataset"]) >= {"name", "digest", "corpus_digest", "n_documents", "n_queries", "languages"}
     assert set(document["design"]) == {"top_ks", "metrics", "slices", "document_slices", "resamples", "seed", "unit"}
