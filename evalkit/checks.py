@@ -34,7 +34,19 @@ def path(name: str, value: object) -> Path:
     """Refuse anything but a path that is not empty, and return it with ``~`` expanded."""
     if not isinstance(value, str | Path) or value == "":
         raise ConfigError(f"{name} is {'empty' if value == '' else _kind(value)}; expected a path")
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{name} is '{value}', and this machine knows no such home folder; write it out") from error
+
+
+def key(variable: str, value: str) -> None:
+    """Refuse a key that no HTTP header can carry; the message names its environment variable and quotes nothing."""
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ConfigError(
+            f"{variable} holds a sign that no header can carry; expected a key of printable ASCII without spaces; set "
+            "it anew"
+        )
 
 
 def unfit(name: str, value: object, expected: str) -> ConfigError:

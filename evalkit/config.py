@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from evalkit.analysis.grouping import FamilyRule
 from evalkit.analysis.metrics import parse_metrics
-from evalkit.checks import boolean, unfit, whole_number
+from evalkit.checks import boolean, path, unfit, whole_number
 from evalkit.composition import CONFIG_ERRORS, explain, folder_of
 from evalkit.errors import ConfigError
 from evalkit.findings import Expectation
@@ -229,7 +229,7 @@ def reports_folder(config: DictConfig) -> Path:
     """
     if not isinstance(config.reports_dir, str) or not config.reports_dir:
         raise ConfigError(f"reports_dir is {config.reports_dir!r}; expected a folder")
-    return Path(config.reports_dir).expanduser()
+    return path("reports_dir", config.reports_dir)
 
 
 def _embedder(config: DictConfig) -> Any:

@@ -32,11 +32,19 @@ def split(
     Raises:
         ConfigError: Two are named.
     """
-    overrides = [word for word in words if "=" in word and not Path(word).exists()]
+    overrides = [word for word in words if "=" in word and not _exists(word)]
     named = [word for word in words if word not in overrides]
     if len(named) > 1:
         raise ConfigError(f"found two {things}, {named[0]} and {named[1]}; {expected}")
     return (named[0] if named else None), overrides
+
+
+def _exists(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    # Such as a name that is longer than any can be.
+    except OSError:
+        return False
 
 
 def read(words: Sequence[str]) -> tuple[Path, DictConfig, list[str]]:

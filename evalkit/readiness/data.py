@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from evalkit.data.hub import HubDataset
 from evalkit.data.ir_datasets import IrDatasets
 from evalkit.data.source import Source
-from evalkit.errors import DataError, EvalkitError
+from evalkit.errors import DataError
 from evalkit.readiness.hub import fetchable, offline
-from evalkit.readiness.outcome import Check
+from evalkit.readiness.outcome import Check, broken_off
 from evalkit.stages import Plan
 
 _PATIENCE_S = 2.0
@@ -27,14 +27,21 @@ class Amount(NamedTuple):
 def dataset(plan: Plan) -> tuple[Check, Amount]:
     """The data set as a run would read it; of a large one the beginning, and of the hub's nothing that is not here."""
     try:
+        return _here(plan)
+    except Exception as error:
+        return broken_off("dataset", error), Amount()
+
+
+def _here(plan: Plan) -> tuple[Check, Amount]:
+    try:
         with offline():
             return _read(plan.source)
-    except EvalkitError as error:
+    except DataError as error:
         settings = plan.config.get("dataset", {})
         # Such an error blames no file, as there is none.
-        if isinstance(plan.source, HubDataset) and isinstance(error, DataError) and error.path is None:
+        if isinstance(plan.source, HubDataset) and error.path is None:
             return fetchable("dataset", settings["repo"], settings["revision"], "dataset"), Amount()
-        return Check("dataset", "fault", str(error)), Amount()
+        raise
 
 
 def _read(source: Any) -> tuple[Check, Amount]:

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from shutil import disk_usage
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 from evalkit.models.weights import HubWeights
 from evalkit.readiness.machine import existing
 from evalkit.readiness.outcome import Check, size
-
-_PATIENCE_S = 5.0
+from evalkit.readiness.patience import BACKSTOP_S, within_patience
 
 
 def cached(weights: HubWeights, patterns: Sequence[str]) -> Path | None:
@@ -64,10 +64,13 @@ def fetchable(
         return Check(name, "fault", f"{place}, and HF_HUB_OFFLINE forbids to fetch it", f"unset it, or {bring}")
     ask = HfApi().model_info if kind == "model" else HfApi().dataset_info
     try:
-        files = ask(repo, revision=revision, files_metadata=True, timeout=_PATIENCE_S).siblings or []
+        answer = within_patience(lambda: ask(repo, revision=revision, files_metadata=True, timeout=BACKSTOP_S))
+    except TimeoutError as error:
+        return Check(name, "fault", f"{place}, and the hub {error}", bring)
     # Its own errors and those of an HTTP library that changes with its version.
     except Exception as error:
         return Check(name, "fault", f"{place}, and the hub does not give it ({type(error).__name__})", bring)
+    files = answer.siblings or []
     needed = sum(file.size or 0 for file in files if not any(fnmatch(file.rfilename, pattern) for pattern in ignored))
     free = disk_usage(existing(Path(constants.HF_HUB_CACHE))).free
     if free < needed:
@@ -79,11 +82,19 @@ def fetchable(
 @contextmanager
 def offline() -> Iterator[None]:
     """Hugging Face's library without a network, and as it was afterwards: what would fetch fails instead."""
-    from huggingface_hub import constants
-
+    constants = _constants()
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def _constants() -> Any:
+    try:
+        from huggingface_hub import constants
+    # Whatever keeps it from being imported: then it fetches nothing either.
+    except Exception:
+        return SimpleNamespace(HF_HUB_OFFLINE=True)
+    return constants

@@ -49,8 +49,8 @@ def folder(name: str, path: Path, n_needed: int) -> Check:
         path: The folder; it need not be there yet.
         n_needed: Bytes that the run will write, roughly.
     """
-    place = existing(path)
     try:
+        place = existing(path)
         with tempfile.TemporaryFile(dir=place):
             free = disk_usage(place).free
     except OSError as error:
@@ -64,11 +64,11 @@ def folder(name: str, path: Path, n_needed: int) -> Check:
 def existing(path: Path) -> Path:
     """The path itself, or the nearest one above it that exists."""
     place = path.absolute()
-    return place if place.exists() else existing(place.parent)
+    return next(one for one in (place, *place.parents) if one.exists())
 
 
-def gpu(models: Sequence[Mapping[str, Any]], cards: Sequence[Card] | None = None) -> Check | None:
-    """The GPUs, and whether the devices and formats that are asked for are there; None where no model may use one.
+def gpu(models: Sequence[Mapping[str, Any]], cards: Sequence[Card] | None = None) -> Iterator[Check]:
+    """The GPUs, and whether the devices and formats that are asked for are there; nothing where no model may use one.
 
     Args:
         models: The settings of each model.
@@ -76,7 +76,7 @@ def gpu(models: Sequence[Mapping[str, Any]], cards: Sequence[Card] | None = None
     """
     asked = [settings for settings in models if "device" in settings]
     if not asked:
-        return None
+        return
     present = _cards() if cards is None else cards
     found = ", ".join(f"{card.name} with {size(card.n_bytes)}" for card in present) or "none that torch sees"
     for node in asked:
@@ -84,10 +84,12 @@ def gpu(models: Sequence[Mapping[str, Any]], cards: Sequence[Card] | None = None
             number = int(device.partition(":")[2] or 0)
             if number >= len(present):
                 advice = "name one that is there, or device=cpu with dtype=float32"
-                return Check("gpu", "fault", f"{found}; {device} is asked for", advice)
+                yield Check("gpu", "fault", f"{found}; {device} is asked for", advice)
+                return
             if node.get("dtype") == "bfloat16" and not present[number].bfloat16:
-                return Check("gpu", "warning", f"{found}; it has no bfloat16 of its own", "set dtype=float16")
-    return Check("gpu", "ok", found)
+                yield Check("gpu", "warning", f"{found}; it has no bfloat16 of its own", "set dtype=float16")
+                return
+    yield Check("gpu", "ok", found)
 
 
 def _devices(asked: Any, present: Sequence[Card]) -> list[str]:

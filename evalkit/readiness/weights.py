@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from evalkit.errors import EvalkitError, ModelError
+from evalkit.errors import ModelError
 from evalkit.models.remote.endpoint import Endpoint
 from evalkit.models.weights import CarrierWeights, HubWeights, Weights
 from evalkit.readiness.hub import cached, fetchable, holds, offline
-from evalkit.readiness.outcome import Check, attempted
+from evalkit.readiness.outcome import Check, attempted, broken_off
 from evalkit.readiness.settings import held
 
 _BULK = ("*.safetensors", "*.bin", "*.onnx", "*.xml", "*.pt")
@@ -36,17 +36,18 @@ def model(name: str, part: Any) -> Iterator[Check]:
     try:
         with offline():
             yield Check(name, "ok", _told(part.fingerprint))
-    except EvalkitError as error:
+    except Exception as error:
         # Of weights that are not here it was said above, and nothing else can be known of them.
         if whole or not isinstance(error, ModelError):
-            yield Check(name, "fault", str(error))
+            yield broken_off(name, error)
 
 
 def bytes_of(part: Any) -> int:
     """Bytes of the weights of a model that are on this machine."""
     total = 0
     for weights in held(part, Weights):  # type: ignore[type-abstract]
-        with suppress(ModelError):
+        # The look at the weights says why they cannot be read.
+        with suppress(Exception):
             folder = cached(weights, _BULK) if isinstance(weights, HubWeights) else weights.locate()
             files = folder.rglob("*") if folder is not None else ()
             total += sum(file.stat().st_size for file in files if file.is_file())

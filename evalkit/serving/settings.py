@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from evalkit import checks
 from evalkit.checks import boolean, text, unfit, whole_number
 from evalkit.errors import ConfigError
 
@@ -93,10 +94,8 @@ def keys_of(environment: Mapping[str, str], settings: ServeSettings) -> tuple[st
     keys = tuple(key for part in found.split(",") if (key := part.strip()))
     if found and not keys:
         raise ConfigError(f"{KEYS_VARIABLE} holds no key; set one, several with commas between them, or unset it")
-    if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
-        raise ConfigError(
-            f"{KEYS_VARIABLE} holds a sign that no header can carry; expected keys of printable ASCII without spaces"
-        )
+    for key in keys:
+        checks.key(KEYS_VARIABLE, key)
     if not (keys or settings.is_local or settings.allow_open):
         raise ConfigError(
             f"serve.host is {settings.host!r}, which other machines may reach, and there is no key; set "

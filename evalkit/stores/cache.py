@@ -14,7 +14,7 @@ from evalkit import checks
 from evalkit.errors import StoreError
 from evalkit.ports import Numbers
 
-_SCHEMA = 1
+SCHEMA_VERSION = 1
 _BUSY_S = 60.0
 _KEYS_PER_QUERY = 1000
 _RETRY_S = 0.02
@@ -117,10 +117,10 @@ class SqliteCache:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables == 0:
             connection.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, type TEXT NOT NULL, numbers BLOB NOT NULL)")
-            connection.execute(f"PRAGMA user_version = {_SCHEMA}")
-        elif version != _SCHEMA:
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
             raise StoreError(
-                f"{self._path}: it has schema version {version}, this evalkit reads version {_SCHEMA}; name "
+                f"{self._path}: it has schema version {version}, this evalkit reads version {SCHEMA_VERSION}; name "
                 "another file, or delete this one if it is evalkit's: only speed is lost"
             )
 

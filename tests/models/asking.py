@@ -26,7 +26,7 @@ def endpoint(url: str, timeout_s: int = 20, allow_remote: bool = False, offline:
 
 
 def ask(asked: Endpoint | EmbeddingsServer) -> bytes | None:
-    return (asked if isinstance(asked, Endpoint) else endpoint(asked.url)).post("/embeddings", QUESTION)
+    return (asked if isinstance(asked, Endpoint) else endpoint(asked.url)).post("/embeddings", QUESTION, 1)
 
 
 def refusal_of(asked: Endpoint | EmbeddingsServer, kind: type[EvalkitError] = ModelError) -> str:

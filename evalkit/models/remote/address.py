@@ -93,8 +93,9 @@ def is_own(ip: str) -> bool:
 
 
 def is_here(ip: str) -> bool:
-    """Whether an IP address is of this machine alone."""
-    return _unmapped(ip).is_loopback
+    """Whether an IP address is of this machine alone; 0.0.0.0 and ::, asked for, are."""
+    found = _unmapped(ip)
+    return found.is_loopback or found.is_unspecified
 
 
 def _unmapped(ip: str) -> IPv4Address | IPv6Address:

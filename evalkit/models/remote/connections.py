@@ -34,7 +34,7 @@ class Connections:
     Args:
         role: Whose server it is; settings are named after it.
         address: Where it listens.
-        timeout_s: Longest wait for an answer, in seconds.
+        timeout_s: Longest wait for a connection, in seconds, where that is less than ten.
         allow_remote: Whether it may stand elsewhere than on this machine or in a private network.
         offline: Whether it may only stand on this machine, whatever ``allow_remote`` says.
 
@@ -52,10 +52,13 @@ class Connections:
         self._lock = Lock()
         self._idle: list[HTTPConnection] = []
         self._busy: list[HTTPConnection] = []
-        if address.is_ip:
-            self._check(address.host)
-        elif offline and not address.is_loopback:
+        if address.is_ip and not self._may_go_to(address.host):
             raise self._refused(address.host)
+        if offline and not address.is_loopback:
+            raise ConfigError(
+                f"offline is true, but {role}.url names {address.host}: only localhost, and addresses such as 127.0.0.1, "
+                "are this machine for certain; name one of these, or set offline=false if texts may be sent elsewhere"
+            )
         weakref.finalize(self, _close, self._idle)
 
     @property
@@ -111,50 +114,14 @@ class Connections:
         """
         if connection.sock is None or _hung_up(connection.sock):
             connection.close()
-            connection.connect()
-            ip = connection.sock.getpeername()[0]
-            self._check(ip)
-            if not is_own(ip):
-                self._notice()
-            connection.sock.settimeout(self._timeout_s)
+            connection.sock = self._connected()
         if self.abandoned:
             raise ModelError(f"the {self._role} was not asked any more, as another request failed")
 
-    def _new(self, with_key: bool) -> HTTPConnection:
-        host, port, seconds = self._address.host, self._address.port, min(_CONNECT_S, self._timeout_s)
-        if self._address.encrypted:
-            return HTTPSConnection(host, port, timeout=seconds, context=self._authorities)
-        if not (self._idle or self._busy or self._address.is_loopback) and (self._allow_remote or with_key):
-            _LOG.warning(
-                "the %s at %s: texts and the key, if any, cross the network in the clear; use https",
-                self._role,
-                self._address,
-            )
-        return HTTPConnection(host, port, timeout=seconds)
-
-    @cached_property
-    def _authorities(self) -> ssl.SSLContext:
-        """Those that this machine trusts, or those of SSL_CERT_FILE."""
-        return ssl.create_default_context()
-
-    def _check(self, ip: str) -> None:
-        if not (is_here(ip) if self._offline else self._allow_remote or is_own(ip)):
-            host = self._address.host
-            raise self._refused(host if host == ip else f"{host}, which is {ip}")
-
-    def _refused(self, found: str) -> ConfigError:
-        if self._offline:
-            return ConfigError(
-                f"offline is true, but {self._role}.url leads to {found}, which is not this machine, and every text "
-                "would be sent there; name a server on localhost, or set offline=false if that is meant"
-            )
-        return ConfigError(
-            f"{self._role}.url leads to {found}: neither this machine nor a private network, and every text would be "
-            f"sent there; set {self._role}.allow_remote=true if that is meant"
-        )
-
-    def _notice(self) -> None:
+    def announce(self, connection: HTTPConnection) -> None:
         """Say once per process, before the first text goes there, that texts leave."""
+        if is_own(connection.sock.getpeername()[0]):
+            return
         with _noticing:
             if (self._role, self._address.host) in _noticed:
                 return
@@ -166,6 +133,57 @@ class Connections:
             self._role,
             self._role,
         )
+
+    def _new(self, with_key: bool) -> HTTPConnection:
+        host, port = self._address.host, self._address.port
+        if self._address.encrypted:
+            return HTTPSConnection(host, port, context=self._authorities)
+        if not (self._idle or self._busy or self._address.is_loopback) and (self._allow_remote or with_key):
+            _LOG.warning(
+                "the %s at %s: texts and the key, if any, cross the network in the clear; use https",
+                self._role,
+                self._address,
+            )
+        return HTTPConnection(host, port)
+
+    def _connected(self) -> socket.socket:
+        """A socket to the first address of the server that texts may go to and where somebody listens."""
+        host, port, seconds = self._address.host, self._address.port, min(_CONNECT_S, self._timeout_s)
+        ips = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        allowed = [ip for ip in ips if self._may_go_to(ip)]
+        if not allowed:
+            raise self._refused(ips[0])
+        connected = _first_of(allowed, port, seconds)
+        # Heads and bodies go out at once, as http.client itself does it.
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._authorities.wrap_socket(connected, server_hostname=host) if self._address.encrypted else connected
+
+    @cached_property
+    def _authorities(self) -> ssl.SSLContext:
+        """Those that this machine trusts, or those of SSL_CERT_FILE."""
+        return ssl.create_default_context()
+
+    def _may_go_to(self, ip: str) -> bool:
+        return is_here(ip) if self._offline else self._allow_remote or is_own(ip)
+
+    def _refused(self, ip: str) -> ConfigError:
+        found = self._address.host if self._address.is_ip else f"{self._address.host}, which is {ip}"
+        if self._offline:
+            return ConfigError(
+                f"offline is true, but {self._role}.url leads to {found}, which is not this machine, and every text "
+                "would be sent there; name a server on localhost, or set offline=false if that is meant"
+            )
+        return ConfigError(
+            f"{self._role}.url leads to {found}: neither this machine nor a private network, and every text would be "
+            f"sent there; set {self._role}.allow_remote=true if that is meant"
+        )
+
+
+def _first_of(ips: Sequence[str], port: int, seconds: int) -> socket.socket:
+    for ip in ips[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((ip, port), seconds)
+    return socket.create_connection((ips[-1], port), seconds)
 
 
 def _close(connections: Sequence[HTTPConnection]) -> None:

@@ -115,7 +115,7 @@ class HttpEmbedder:
 
     def _ask(self, fields: Mapping[str, Any], texts: Sequence[str]) -> Vectors | None:
         request = {**fields, **self._dialect.ask(self._service.model, texts)}
-        answer = self._service.endpoint.post(self._dialect.path, request)
+        answer = self._service.endpoint.post(self._dialect.path, request, len(texts))
         return None if answer is None else self._vectors(answer, texts)
 
     def _vectors(self, answer: bytes, texts: Sequence[str]) -> Vectors:

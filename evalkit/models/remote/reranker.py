@@ -111,7 +111,7 @@ class HttpReranker:
 
     def _ask(self, query: str, documents: Sequence[str]) -> NDArray[np.float64] | None:
         request = {**self._fields, **self._dialect.ask(self._service.model, query, documents)}
-        answer = self._service.endpoint.post(self._dialect.path, request)
+        answer = self._service.endpoint.post(self._dialect.path, request, len(documents))
         return None if answer is None else self._scores(answer, len(documents))
 
     def _scores(self, answer: bytes, n: int) -> NDArray[np.float64]:
