@@ -45,6 +45,7 @@ class _Document:
     fingerprints: Mapping[str, Fingerprint]
     means: Mapping[str, float]
     queries: tuple[tuple[str, str | None, float, float], ...]
+    stage_one: str | None = None
 
 
 def path_of(reports: Path, name: str) -> Path:
@@ -132,6 +133,7 @@ def read(path: Path) -> Baseline:
         families={query_id: family for query_id, family, _, _ in rows if family is not None},
         dense={query_id: value for query_id, _, value, _ in rows},
         reranked={query_id: value for query_id, _, _, value in rows},
+        stage_one=document.stage_one,
     )
     if not rows or len(baseline.dense) < len(rows):
         raise DataError(f"holds {'a query twice' if rows else 'no query'}; {_OTHERWISE}", path)
@@ -152,6 +154,7 @@ def _text(baseline: Baseline) -> str:
         "dataset": {"name": baseline.dataset, "digest": baseline.digest, "qrels_digest": baseline.qrels_digest},
         "metric": str(baseline.metric),
         "top_k": baseline.top_k,
+        "stage_one": baseline.stage_one,
         "fingerprints": {model: dict(values) for model, values in baseline.fingerprints.items()},
         "means": _means(baseline),
     }

@@ -6,7 +6,9 @@ raises ConfigError for anything else than what its own name says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from evalkit.errors import ConfigError
 
@@ -38,6 +40,20 @@ def path(name: str, value: object) -> Path:
         return Path(value).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{name} is '{value}', and this machine knows no such home folder; write it out") from error
+
+
+def settings(name: str, value: object, known: Sequence[str], optional: Sequence[str] = ()) -> Mapping[str, Any]:
+    """Refuse anything but a mapping of all known settings, and of no other than these and optional ones; return it."""
+    every = [*known, *optional]
+    if not isinstance(value, Mapping):
+        raise unfit(name, value, f"a mapping of {', '.join(every)}")
+    strange = [str(key) for key in value if key not in every]
+    if strange:
+        raise ConfigError(f"{name} has no setting {', '.join(strange)}; expected {', '.join(every)}")
+    missing = [key for key in known if key not in value]
+    if missing:
+        raise ConfigError(f"{name} lacks {', '.join(missing)}; expected {', '.join(every)}")
+    return value
 
 
 def key(variable: str, value: str) -> None:

@@ -20,6 +20,9 @@ from evalkit.errors import EvalkitError
 EXPORT = "write a model as an ONNX folder, checked against torch; exit 2, with nothing written, where they differ"
 RESULT = "result folder, or its result.json; left out, the newest"
 
+_REMEMBERING = ("run", "doctor")
+"""Commands that score, and go on where they were stopped."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
-        print("evalkit: stopped; what was computed is remembered, start again to go on", file=sys.stderr)
+        more = "; what was computed is remembered, start again to go on" if known.command in _REMEMBERING else ""
+        print(f"evalkit: stopped{more}", file=sys.stderr)
         return 130
 
 

@@ -45,7 +45,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
         with initialize_config_dir(str(folder_of("conf").resolve()), version_base="1.3"):
             return compose("config", list(overrides))
     except CONFIG_ERRORS as error:
-        raise explain(error) from error
+        raise explain(error, overrides) from error
 
 
 def with_hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ def with_hydra(task: Callable[[DictConfig], None], arguments: Sequence[str]) -> 
         try:
             hydra_main(config_path=str(folder_of("conf").resolve()), config_name="config", version_base="1.3")(job)()
         except CONFIG_ERRORS as error:
-            raise explain(error) from error
+            raise explain(error, arguments) from error
     if failures:
         raise failures[0]
 
@@ -92,18 +92,25 @@ def _refuse_null_groups(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{name} cannot be null; its options are: {options}")
 
 
-def explain(error: Exception) -> EvalkitError:
-    """The evalkit error that says what a Hydra or OmegaConf error means for the user."""
+def explain(error: Exception, overrides: Sequence[str] = ()) -> EvalkitError:
+    """The evalkit error that says what a Hydra or OmegaConf error means for the user.
+
+    Args:
+        error: Theirs.
+        overrides: Those that were composed, where that is what failed.
+    """
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, EvalkitError):
         return error.__cause__
-    return ConfigError(str(without_credentials(_meaning(error))))
+    return ConfigError(str(without_credentials(_meaning(error, overrides))))
 
 
-def _meaning(error: Exception) -> str:
+def _meaning(error: Exception, overrides: Sequence[str]) -> str:
     message = _squeeze(str(error))
     unknown = re.search(r"Could not override '([^']+)'", message)
     if unknown:
-        message = _unknown_key(unknown[1])
+        # Where a mapping was set, what is unknown is one of its keys.
+        inner = str(getattr(error.__cause__, "full_key", ""))
+        message = _unknown_key(inner if inner.startswith(f"{unknown[1]}.") else unknown[1], overrides)
     elif isinstance(error, InstantiationException) and isinstance(error.__cause__, TypeError | ValueError):
         message = f"an argument has a wrong type or value: {message}"
     elif isinstance(error, MissingMandatoryValue):
@@ -123,14 +130,34 @@ def _shown(error: OverrideParseException) -> str:
     return shown if shown != error.override else f"{shown}: {str(error).splitlines()[0]}"
 
 
-def _unknown_key(key: str) -> str:
-    known = list(_keys(cast(Mapping[str, Any], OmegaConf.to_container(compose_config([]), resolve=False))))
+def _unknown_key(key: str, overrides: Sequence[str]) -> str:
+    chosen = [word for word in overrides if (folder_of("conf") / word.partition("=")[0].lstrip("+")).is_dir()]
+    try:
+        config = compose_config(chosen)
+    except ConfigError:
+        config = compose_config([])
+    composed = cast(Mapping[str, Any], OmegaConf.to_container(config, resolve=False))
+    known = list(_keys(composed))
     near = difflib.get_close_matches(key, known, n=1)
     group = key.rpartition(".")[0]
     siblings = sorted({name.removeprefix(f"{group}.").split(".")[0] for name in known if name.startswith(f"{group}.")})
+    if _is_open(composed, group):
+        return f"{group} has no {key.removeprefix(f'{group}.')!r} yet; to add it, write +{key}=..."
     hint = f" Did you mean {near[0]}?" if near else ""
     listing = f" Keys of {group}: {', '.join(siblings)}." if siblings else ""
     return f"the configuration has no key {key!r}.{hint}{listing}"
+
+
+def _is_open(config: Mapping[str, Any], path: str) -> bool:
+    """Whether a mapping is an argument that may hold anything: not one that is built, but within one that is."""
+    owner, _, name = path.rpartition(".")
+    for key in owner.split("."):
+        found = config.get(key)
+        if not isinstance(found, Mapping):
+            return False
+        config = found
+    value = config.get(name)
+    return "_target_" in config and isinstance(value, Mapping) and "_target_" not in value
 
 
 def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

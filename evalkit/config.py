@@ -12,20 +12,32 @@ from omegaconf import DictConfig, OmegaConf
 
 from evalkit.analysis.grouping import FamilyRule
 from evalkit.analysis.metrics import parse_metrics
-from evalkit.checks import boolean, path, unfit, whole_number
+from evalkit.checks import boolean, path, settings, unfit, whole_number
 from evalkit.composition import CONFIG_ERRORS, explain, folder_of
 from evalkit.errors import ConfigError
 from evalkit.findings import Expectation
 from evalkit.ports import DatasetSource, Reranker, Sink
 from evalkit.provenance import without_secret
-from evalkit.record import Fusion, LatencyBudget, LongDocuments
+from evalkit.record import LatencyBudget, LongDocuments
 from evalkit.result import Design
 from evalkit.serving.settings import ServeSettings
+from evalkit.stage_one.choice import PARTS, embeds, fusion_of
 from evalkit.stages import Plan
 from evalkit.types import Metric
 
 PLACES = ("reports_dir", "cache_dir", "sinks")
 """What says where results are, and nothing about them."""
+
+GROUPS = {
+    "expectation": ("metric", "top_k", "min_points", "max_points", "decide_on"),
+    "latency": ("queries", "time_limit_s"),
+    "long_documents": ("stage1", "stage2", "overlap"),
+    "metrics": ("names",),
+    "retrieval": ("exclude_self", "run", "sparse"),
+    "statistics": ("resamples", "seed", "family", "family_pattern", "slices", "document_slices"),
+    "sweep": ("top_k", "sequential"),
+}
+"""Those that are no class: name -> their settings."""
 
 
 def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
@@ -40,10 +52,13 @@ def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
         EvalkitError: A part refuses its arguments.
     """
     try:
+        if not embeds(config.retrieval):
+            # Recorded as absent, and no value of it is asked for.
+            config = cast(DictConfig, OmegaConf.merge(config, {"embedder": None}))
         resolved = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        retrieval, sweep, statistics, latency, long = (
-            _mapping(resolved, name) for name in ("retrieval", "sweep", "statistics", "latency", "long_documents")
-        )
+        for name, known in GROUPS.items():
+            settings(name, resolved.get(name), known, ("fusion",) if name == "retrieval" else ())
+        retrieval, sweep, statistics = (resolved[name] for name in ("retrieval", "sweep", "statistics"))
         boolean("retrieval.exclude_self", retrieval["exclude_self"])
         boolean("sweep.sequential", sweep["sequential"])
         return Plan(
@@ -54,13 +69,13 @@ def build_plan(config: DictConfig, command: Sequence[str] = ()) -> Plan:
             cache=_make(config, "cache"),
             executor=_make(config, "executor"),
             design=_design(resolved),
-            sparse=None if retrieval["sparse"] is None else _make(config.retrieval, "sparse"),
-            fusion=None if retrieval["fusion"] is None else Fusion(**_mapping(retrieval, "fusion")),
+            sparse=None if retrieval["sparse"] is None else _make(config, "retrieval.sparse", PARTS["sparse"]),
+            fusion=fusion_of(retrieval),
             family=FamilyRule(statistics["family"], statistics["family_pattern"]),
             sequential=sweep["sequential"],
             exclude_self=retrieval["exclude_self"],
-            long=LongDocuments(**long),
-            latency=LatencyBudget(latency["queries"], latency["time_limit_s"]),
+            long=LongDocuments(**resolved["long_documents"]),
+            latency=LatencyBudget(**resolved["latency"]),
             notes=_make(config, "notes"),
             config=resolved,
             command=tuple(command),
@@ -87,20 +102,20 @@ def build_source(recorded: Mapping[str, Any], overrides: Sequence[str] = ()) -> 
         raise ConfigError("the result does not record where its data came from; start the run again with evalkit run")
     try:
         changed = _changes_of(node, overrides)
-        settings = {**node, **changed}
+        complete = {**node, **changed}
         trusted = _targets(folder_of("conf") / "dataset") | {str(changed.get("_target_"))}
-        unknown = sorted(_targets_in(settings) - trusted)
+        unknown = sorted(_targets_in(complete) - trusted)
         if unknown:
             raise ConfigError(
                 f"the data set of this result was read by {', '.join(unknown)}, which no file in conf/dataset names; "
                 f"where you trust it, say so: dataset._target_={unknown[0]}"
             )
-        masked = [name for name, value in settings.items() if "***" in str(value)]
+        masked = [name for name, value in complete.items() if "***" in str(value)]
         if masked:
             raise ConfigError(
                 f"dataset.{masked[0]} was secret and is not part of the result; give it again: dataset.{masked[0]}=..."
             )
-        return cast(DatasetSource, _make(OmegaConf.create({"dataset": settings}), "dataset"))
+        return cast(DatasetSource, _make(OmegaConf.create({"dataset": complete}), "dataset"))
     except CONFIG_ERRORS as error:
         raise explain(error) from error
 
@@ -132,12 +147,12 @@ def redesign(
     Raises:
         ConfigError: An override needs the data or a model, or its value is impossible.
     """
-    settings = {group: dict(values) for group, values in stored.items()}
+    asked = {group: dict(values) for group, values in stored.items()}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         group, _, name = override.key_or_group.partition(".")
         if group in PLACES:
             continue
-        known = settings.get(group, {})
+        known = asked.get(group, {})
         wanted = [name] if name else list(known)
         if override.is_delete() or not known or not known.keys() >= set(wanted):
             able = ", ".join(f"{group}.{name}" for group, values in stored.items() for name in values)
@@ -149,12 +164,13 @@ def redesign(
             known.update({name: _plain(config[group][name]) for name in wanted})
         except CONFIG_ERRORS as error:
             raise explain(error) from error
-    return _design(settings), FamilyRule(settings["statistics"]["family"], settings["statistics"]["family_pattern"])
+    statistics = asked["statistics"]
+    return _design(asked), FamilyRule(statistics["family"], statistics["family_pattern"])
 
 
 def _design(resolved: Mapping[str, Any]) -> Design:
     expected, sweep, metrics, statistics = (
-        _mapping(resolved, name) for name in ("expectation", "sweep", "metrics", "statistics")
+        resolved[name] for name in ("expectation", "sweep", "metrics", "statistics")
     )
     top_ks = _list(sweep["top_k"], "sweep.top_k")
     for top_k in top_ks:
@@ -185,7 +201,11 @@ def build_sinks(config: DictConfig) -> dict[str, Sink]:
         ConfigError: A sink refuses its arguments.
     """
     try:
-        return {str(name): _make(config.sinks, str(name)) for name, node in (config.sinks or {}).items() if node}
+        return {
+            str(name): _make(config, f"sinks.{name}", "null, or a class with its arguments, as in conf/sinks/")
+            for name, node in (config.sinks or {}).items()
+            if node
+        }
     except CONFIG_ERRORS as error:
         raise explain(error) from error
 
@@ -234,16 +254,15 @@ def reports_folder(config: DictConfig) -> Path:
 
 def _embedder(config: DictConfig) -> Any:
     """What makes dense vectors, the run that stands in for them, or nothing where words alone are searched."""
-    retrieval = config.retrieval
-    if retrieval.run is not None:
-        return _make(retrieval, "run")
-    return None if retrieval.sparse is not None and retrieval.fusion is None else _make(config, "embedder")
+    if config.retrieval.run is not None:
+        return _make(config, "retrieval.run", PARTS["run"])
+    return _make(config, "embedder") if embeds(config.retrieval) else None
 
 
-def _make(config: DictConfig, name: str) -> Any:
-    node = config[name]
+def _make(config: DictConfig, name: str, expected: str | None = None) -> Any:
+    node = OmegaConf.select(config, name, throw_on_missing=True)
     if not isinstance(node, DictConfig) or "_target_" not in node:
-        raise ConfigError(f"{name} is {node!r}; expected one of the options in conf/{name}/, such as {name}=...")
+        raise unfit(name, node, expected or f"one of the options in conf/{name}/, such as {name}=...")
     return instantiate(node, _convert_="all")
 
 
@@ -259,13 +278,6 @@ def _targets_in(node: Any) -> set[str]:
         named = {str(node["_target_"])} if "_target_" in node else set()
         return named.union(*map(_targets_in, node.values()))
     return set().union(*map(_targets_in, node)) if isinstance(node, list) else set()
-
-
-def _mapping(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = config[name]
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{name} is {value!r}; expected one of the options in conf/{name}/")
-    return value
 
 
 def _list(value: Any, name: str) -> list[Any]:

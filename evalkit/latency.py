@@ -214,12 +214,12 @@ def _percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(slots=True)
 class _Spent:
-    """What one top-k took of each probed query: seconds; and of all, pairs, tokens and money, where these are known."""
+    """What one top-k took of each probed query: seconds; and of all, pairs, and tokens and bills where known."""
 
     seconds: list[float] = field(default_factory=list)
     pairs: int = 0
     tokens: int | None = 0
-    cost: float | None = 0.0
+    billed: float | None = 0.0
 
     def add(self, scored: Sequence[Pair], reranker: Reranker, before: float | None) -> None:
         """Count pairs that were scored, for money too: ``before`` is what had been billed until then."""
@@ -227,21 +227,25 @@ class _Spent:
         read = _tokens_read(scored, reranker)
         self.tokens = None if self.tokens is None or read is None else self.tokens + read
         billed = _billed(reranker)
-        if self.cost is None or before is None or billed is None:
-            self.cost = None
+        if self.billed is None or before is None or billed is None:
+            self.billed = None
         else:
-            self.cost += billed - before
+            self.billed += billed - before
 
     def on(self, top_k: int, reranker: Reranker) -> StageTwoLatency:
         p50_ms, p95_ms = _percentiles_ms(self.seconds)
+        cost = currency = None
+        if isinstance(reranker, AskedByQuery) and self.billed is not None:
+            # Money last: sums of it would show their rounding.
+            cost, currency = reranker.cost(1000 * self.billed / len(self.seconds)), reranker.currency
         return StageTwoLatency(
             top_k,
             p50_ms,
             p95_ms,
             pairs_per_second=self.pairs / sum(self.seconds),
             tokens_per_pair=None if self.tokens is None else self.tokens / self.pairs,
-            cost_per_1000_queries=None if self.cost is None else 1000 * self.cost / len(self.seconds),
-            currency=reranker.currency if isinstance(reranker, AskedByQuery) and self.cost is not None else None,
+            cost_per_1000_queries=cost,
+            currency=currency,
         )
 
 
@@ -252,4 +256,4 @@ def _tokens_read(scored: Sequence[Pair], reranker: Reranker) -> int | None:
 
 
 def _billed(reranker: Reranker) -> float | None:
-    return reranker.spent if isinstance(reranker, AskedByQuery) else None
+    return reranker.billed if isinstance(reranker, AskedByQuery) else None

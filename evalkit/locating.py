@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from evalkit import checks
 from evalkit.errors import DataError
 from evalkit.folder import RESULT
 
@@ -18,7 +19,7 @@ def locate(named: str | None, reports: Path) -> Path:
         DataError: There is none.
     """
     if named is not None:
-        path = Path(named).expanduser()
+        path = checks.path("the result folder", named)
         folder = path.parent if path.name == RESULT else path
         if not _is_file(folder / RESULT):
             found = f"holds no {RESULT}" if folder.is_dir() else "no such folder"

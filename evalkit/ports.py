@@ -130,8 +130,12 @@ class AskedByQuery(Protocol):
         ...
 
     @property
-    def spent(self) -> float | None:
-        """What its answers have cost since it was made; None where that is not known."""
+    def billed(self) -> float | None:
+        """Requests or tokens, as the price says, that its answers have billed since it was made; None if not known."""
+        ...
+
+    def cost(self, billed: float) -> float | None:
+        """Of so many; None where no price is known."""
         ...
 
 

@@ -45,12 +45,16 @@ class SparseVector:
         return float((self.values[places[shared]].astype(np.float64) * other.values[shared].astype(np.float64)).sum())
 
     def packed(self) -> NDArray[np.float64]:
-        """Indices, then values, in one array that :meth:`unpacked` reads to the bit."""
-        return np.concatenate([self.indices, self.values]).astype(np.float64)
+        """Indices, then values, in one array that :meth:`unpacked` reads to the bit.
+
+        Terms that weigh 0 are left out: engines differ on whether sharing one of them is a match.
+        """
+        weighed = self.values != 0
+        return np.concatenate([self.indices[weighed], self.values[weighed]]).astype(np.float64)
 
     @classmethod
     def unpacked(cls, numbers: NDArray[np.floating[Any]]) -> SparseVector:
-        """The vector of which :meth:`packed` made these numbers."""
+        """The vector of which :meth:`packed` made these numbers, without the terms that weigh 0."""
         count = len(numbers) // 2
         return cls(numbers[:count].astype(np.int64), numbers[count:].astype(np.float32))
 

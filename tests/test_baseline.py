@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ KEPT = Baseline(
     families={"q-secret-1": "f", "q\u2028é": "f"},
     dense={"q-secret-1": 1 / 3, "q\u2028é": 0.0, 'q"3': 0.1 + 0.2},
     reranked={"q-secret-1": 2 / 3, "q\u2028é": 1.0, 'q"3': 1.0},
+    stage_one="hybrid",
 )
 
 
@@ -49,6 +51,13 @@ def test_the_file_is_json_with_a_version_and_one_line_per_query(path: Path) -> N
     assert document["schema_version"] == 1
     assert document["means"] == {"dense": pytest.approx((1 / 3 + 0.3) / 3), "reranked": pytest.approx((2 / 3 + 2) / 3)}
     assert '    ["q-secret-1", "f", 0.3333333333333333, 0.6666666666666666],\n' in text
+
+
+def test_a_file_of_before_does_not_say_how_stage_1_retrieved(path: Path) -> None:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["stage_one"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert read(path) == replace(KEPT, stage_one=None)
 
 
 def test_it_lies_where_it_can_be_committed(tmp_path: Path) -> None:

@@ -264,6 +264,18 @@ def test_a_bug_keeps_its_traceback_and_exit_code_1(home: Path) -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
+def test_a_stopped_run_says_that_nothing_scored_is_lost(home: Path) -> None:
+    code = (
+        "import sys, evalkit.cli, evalkit.composition\n"
+        "def stopped(*_): raise KeyboardInterrupt\n"
+        "evalkit.composition.with_hydra = stopped\n"
+        "sys.exit(evalkit.cli.main(['run']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "evalkit: stopped; what was computed is remembered, start again to go on\n"
+
+
 def test_a_terminal_that_knows_ascii_only_costs_no_result(home: Path, folder: Path) -> None:
     done = run(home, *data(folder, "dataset.limit=2", "sinks.mlflow=null"), PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr

@@ -136,6 +136,15 @@ def test_unknown_names_are_answered_with_the_known_ones(overrides: list[str], wh
         (["executor.chunk_size=0"], "executor.chunk_size is 0; expected a whole number of at least 1"),
         (["embedder.pooling=max"], "known are cls and mean"),
         (["retrieval.exclude_self=no"], "retrieval.exclude_self is 'no'; expected true or false"),
+        (["+sweep.topk=[10]"], "sweep has no setting topk; expected top_k, sequential"),
+        (["~sweep.sequential"], "sweep lacks sequential; expected top_k, sequential"),
+        (["+metrics.cutoff=5"], "metrics has no setting cutoff; expected names"),
+        (["+statistics.level=0.1"], "statistics has no setting level; expected resamples, seed, family"),
+        (["~statistics.seed"], "statistics lacks seed"),
+        (["+expectation.points=12"], "expectation has no setting points; expected metric, top_k, min_points"),
+        (["+latency.warm_up=3"], "latency has no setting warm_up; expected queries, time_limit_s"),
+        (["~latency.queries"], "latency lacks queries"),
+        (["+long_documents.stage3=cut"], "long_documents has no setting stage3; expected stage1, stage2, overlap"),
         (["executor=null"], "executor cannot be null; its options are: local"),
         (["expectation=null"], "expectation cannot be null"),
         (["dataset.filters=abc"], "dataset.filters is 'abc'"),
@@ -198,3 +207,14 @@ def test_the_reports_folder_must_be_one(value: str) -> None:
 def test_a_sink_can_be_switched_off() -> None:
     left = list(build_sinks(compose_config(["sinks.mlflow=null"])))
     assert left == ["files", "markdown", "plots", "html", "terminal"]
+
+
+def test_a_sink_that_is_no_class_is_named_in_full() -> None:
+    with pytest.raises(ConfigError, match=r"^sinks\.html is 'plain'; expected null, or a class with its arguments"):
+        build_sinks(compose_config(["sinks.html=plain"]))
+
+
+def test_a_group_that_holds_no_settings_is_named() -> None:
+    config = OmegaConf.merge(compose_config([]), OmegaConf.create({"latency": 5}))
+    with pytest.raises(ConfigError, match="^latency is 5; expected a mapping of queries, time_limit_s$"):
+        build_plan(config)

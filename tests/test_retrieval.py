@@ -131,6 +131,29 @@ def test_engines_give_the_same_candidates_to_the_bit(folder: Path, tmp_path: Pat
         assert control(found, "store_finds").status == "passed"
 
 
+class WithZeros(WordEncoder):
+    """Names a term of every text, which weighs nothing."""
+
+    def encode_documents(self, texts: Sequence[str]) -> list[SparseVector]:
+        return [
+            SparseVector(np.append(one.indices, (1 << 32) - 1), np.append(one.values, np.float32(0)))
+            for one in super().encode_documents(texts)
+        ]
+
+    encode_queries = encode_documents
+
+
+@pytest.mark.parametrize("engine", ["memory", "edge"])
+def test_a_term_that_weighs_nothing_is_no_match_in_any_engine(folder: Path, tmp_path: Path, engine: str) -> None:
+    store: Any = MemoryStore()
+    if engine == "edge":
+        pytest.importorskip("qdrant_edge", reason="pip install 'evalkit-rerank[edge]' brings it")
+        store = EdgeStore(tmp_path / "edge")
+    found = evaluate(by_words(folder, sparse=WithZeros(), store=store))
+    assert found.evidence.candidates == evaluate(by_words(folder)).evidence.candidates
+    assert ranked(found, "s") == []
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_many_ties_at_the_cut_are_broken_by_id(write_beir: BeirWriter, seed: int) -> None:
     """Ninety documents of three texts in random order: the engine returns any of the tied ones."""
@@ -226,7 +249,32 @@ def test_parts_that_do_not_fit_are_refused_before_anything_is_computed(
             "retrieval.fusion.k is 0; expected a whole number of at least 1",
         ),
         (["retrieval=hybrid", "retrieval.fusion.depth=many"], "retrieval.fusion.depth is 'many'"),
-        (["retrieval=hybrid", "retrieval.fusion=60"], "fusion is 60"),
+        (
+            ["retrieval=hybrid", "retrieval.fusion=60"],
+            "retrieval.fusion is 60; expected k and depth, as retrieval=hybrid or hybrid_bge_m3 brings them",
+        ),
+        (
+            ["retrieval=hybrid", "+retrieval.fusion.weights=[1,2]"],
+            "retrieval.fusion has no setting weights; expected k, depth",
+        ),
+        (["retrieval=hybrid", "~retrieval.fusion.k"], "retrieval.fusion lacks k; expected k, depth"),
+        (["retrieval=hybrid", "retrieval.fusion=null"], "To search words alone: retrieval=bm25 or bge_m3_sparse"),
+        (["retrieval=hybrid_bge_m3", "retrieval.fusion=null"], "retrieval.fusion is null, and nothing else joins"),
+        (
+            ["retrieval.sparse=bm25"],
+            "retrieval.sparse is 'bm25'; expected null, or an encoder as retrieval=bm25, bge_m3_sparse, hybrid or "
+            "hybrid_bge_m3 brings it",
+        ),
+        (
+            ["retrieval=hybrid", "retrieval.sparse=bm25"],
+            "retrieval.sparse is 'bm25'; expected null, or an encoder as retrieval=bm25",
+        ),
+        (
+            ["retrieval.run=x"],
+            "retrieval.run is 'x'; expected null, or what retrieval=run_file retrieval.run.path=... brings",
+        ),
+        (["+retrieval.depth=7"], "retrieval has no setting depth; expected exclude_self, run, sparse, fusion"),
+        (["retrieval=bm25", "retrieval.sparse.k1=1e300"], "retrieval.sparse.k1 is 1e+300"),
         (["retrieval=bm25", "retrieval.sparse.stemmer=latin"], "retrieval.sparse.stemmer is 'latin'"),
         (["retrieval=bm25", "retrieval.sparse.k2=1"], "no key 'retrieval.sparse.k2'"),
     ],
@@ -250,6 +298,15 @@ def test_a_choice_builds_what_it_needs(retrieval: str, roles: list[str], fusion:
     plan = build_plan(compose_config([f"retrieval={retrieval}"]))
     assert [role for role in ("embedder", "sparse", "reranker") if getattr(plan, role) is not None] == roles
     assert plan.fusion == fusion
+
+
+@pytest.mark.parametrize("retrieval", ["retrieval=bm25", "retrieval=run_file"])
+def test_nothing_is_asked_of_an_embedder_that_no_search_uses(retrieval: str) -> None:
+    asked = ["embedder=flag_folder", *(["retrieval.run.path=/a/run"] if retrieval.endswith("file") else [])]
+    plan = build_plan(compose_config([retrieval, *asked]))
+    assert plan.config["embedder"] is None
+    with pytest.raises(ConfigError, match=r"embedder\.weights\.path has no value"):
+        build_plan(compose_config(["embedder=flag_folder"]))
 
 
 # --- fused ----------------------------------------------------------------------------------------

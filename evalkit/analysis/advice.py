@@ -17,7 +17,8 @@ UNJUDGED_POINTS = 5.0
 """Fall of Judged@5, in points, from which labels may be missing rather than the gain."""
 
 HALF = 0.5
-"""A reranker that captures less than this share of the headroom leaves more than it takes."""
+"""A reranker that captures less than this share of the headroom leaves more than it takes; where more than this share
+of the lists end before top-k, a larger one is no way out."""
 
 NAMED = 4
 """Rows of the language table that a line names; a table of many languages has hundreds."""
@@ -31,6 +32,7 @@ def advise(
     scoring: Scoring,
     judged: Mapping[str, float],
     languages: Languages | None,
+    lists: Sequence[int],
 ) -> Verdict:
     """The verdict with advice that follows from the evidence.
 
@@ -42,6 +44,7 @@ def advise(
         scoring: Pairs that were cut.
         judged: system -> Judged@5.
         languages: The language table; None where there is none.
+        lists: How many candidates each query has.
     """
     expected = verdict.expectation
     rows = [row for row in comparisons if row.metric == expected.metric]
@@ -51,7 +54,7 @@ def advise(
     if verdict.status == "invalid":
         advice.append("Mend what failed, then run again; no number of this result should be quoted.")
     elif verdict.status == "below":
-        advice += _room(decision, rows, fate, expected.min_points)
+        advice += _room(decision, rows, fate, expected.min_points, lists)
         advice += _reranker(decision, fate, checks, scoring, expected.min_points)
         advice += [] if languages is None else [*_lost(languages), *_own_language(languages)]
         advice += _labels(judged, decision)
@@ -68,7 +71,9 @@ def advise(
     return replace(verdict, advice=tuple(advice))
 
 
-def _room(decision: Comparison, rows: Sequence[Comparison], fate: Attribution, wanted: float) -> list[str]:
+def _room(
+    decision: Comparison, rows: Sequence[Comparison], fate: Attribution, wanted: float, lists: Sequence[int]
+) -> list[str]:
     """Whether the promised gain fits between stage 1 and the oracle, and what stage 1 has to do with it."""
     headroom = decision.headroom_points
     if headroom >= wanted:
@@ -89,11 +94,22 @@ def _room(decision: Comparison, rows: Sequence[Comparison], fate: Attribution, w
         best = min(wider, key=lambda row: row.top_k)
         return [*found, f"Raise the decision top-k: at {best.top_k} the headroom is {best.headroom_points:.1f} points."]
     last = max(rows, key=lambda row: row.top_k)
+    starved = (
+        f"Stage 1 starves the reranker: {fate.missed_by_stage1_points:.1f} points lie beyond its first "
+        f"{decision.top_k} documents."
+    )
+    ended = sum(length < last.top_k for length in lists)
+    if ended > HALF * len(lists):
+        return [
+            *found,
+            f"{starved} For {ended} of {len(lists)} queries it finds fewer than {last.top_k} documents, which no "
+            "larger top-k changes: search otherwise (retrieval=hybrid adds an embedder to words), or let a run made "
+            "elsewhere hold more.",
+        ]
     return [
         *found,
-        f"Stage 1 starves the reranker: {fate.missed_by_stage1_points:.1f} points lie beyond its first "
-        f"{decision.top_k} documents. Raise top-k beyond {last.top_k}; if the headroom of {last.headroom_points:.1f} "
-        "points there hardly grows, check stage 1 (language, prompts, chunking).",
+        f"{starved} Raise top-k beyond {last.top_k}; if the headroom of {last.headroom_points:.1f} points there hardly "
+        "grows, check stage 1 (language, chunking; of an embedding model also prompts).",
     ]
 
 

@@ -67,6 +67,7 @@ def assess(
     )
     verdict = judge(decision, expectation, sequential, failed)
     by_language = None if sequential else languages(evidence, design, rankings)
+    lists = [len(evidence.candidates.get(query_id, ())) for query_id in evidence.qrels]
     return Assessment(
         systems=systems,
         runs=tuple(runs.values()),
@@ -76,7 +77,7 @@ def assess(
         },
         judged=judged,
         comparisons=tuple(comparisons),
-        verdict=advise(verdict, comparisons, attribution, checks, scoring, judged, by_language),
+        verdict=advise(verdict, comparisons, attribution, checks, scoring, judged, by_language, lists),
         fates=tuple(fate for found in all_fates for fate in found),
         attribution=attribution,
         knee=knee(values, design, units),

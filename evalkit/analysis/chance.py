@@ -148,8 +148,8 @@ def _against_random_documents(
         return Control("labels", "passed", facts)
     if hit < poor - BETTER * poor_error:
         why = (
-            "stage 1 is no better than chance: do the qrels belong to another corpus or another chunking, and does the "
-            "embedding model read this language?"
+            "stage 1 is no better than chance: do the qrels belong to another corpus or another chunking, and does "
+            "stage 1 read this language?"
         )
         return Control("labels", "failed", f"{why} {facts}")
     if poor - BETTER * poor_error <= chance:

@@ -34,9 +34,11 @@ class Baseline:
         dataset: Name of the data set.
         digest, qrels_digest: Of the data and of its judgments.
         metric, top_k: The decision.
-        fingerprints: ``embedder``, ``reranker``, ``retrieval`` and ``long_documents`` -> what identifies its numbers.
+        fingerprints: ``embedder``, ``sparse`` and ``reranker``, those that took part, ``retrieval`` and
+            ``long_documents`` -> what identifies its numbers.
         families: query id -> family, for the queries that have one.
         dense, reranked: query id -> value of the metric, over the same queries.
+        stage_one: What readers call the search of stage 1; None where the file does not say.
     """
 
     run_id: str
@@ -50,6 +52,7 @@ class Baseline:
     families: Mapping[str, str]
     dense: PerQuery
     reranked: PerQuery
+    stage_one: str | None = None
 
     @classmethod
     def of(cls, result: EvalResult, expectation: Expectation) -> Baseline:
@@ -81,6 +84,7 @@ class Baseline:
             families=result.evidence.families,
             dense=values[DENSE.name][expectation.metric],
             reranked=values[System("reranked", expectation.top_k).name][expectation.metric],
+            stage_one=result.stage_one.label,
         )
 
     @property
@@ -115,7 +119,7 @@ def regression(current: Baseline, kept: Baseline, rules: Rules, resamples: int =
     unlike = list(_unlike(current, kept))
     models = [(model, line) for model, line in _changed_models(current, kept) if model not in rules.allow_changed]
     if unlike or models:
-        return Ruling(RULE, "error", _not_comparable(kept, unlike, models, rules.allow_changed))
+        return Ruling(RULE, "error", _not_comparable(current, kept, unlike, models, rules.allow_changed))
     units = Units.of(list(current.reranked), current.families)
     changes, scale = _changes(current, kept, units)
     points, tolerance = scale * changes.mean(axis=0), rules.tolerance_points
@@ -193,14 +197,24 @@ def _shown(fingerprint: Fingerprint, key: str) -> str:
 
 
 def _not_comparable(
-    kept: Baseline, unlike: Sequence[str], models: Sequence[tuple[str, str]], allowed: Sequence[str]
+    current: Baseline,
+    kept: Baseline,
+    unlike: Sequence[str],
+    models: Sequence[tuple[str, str]],
+    allowed: Sequence[str],
 ) -> str:
     remedy = "Keep a new baseline from a run as it should be: evalkit baseline"
     if not unlike and all(model in MODELS for model, _ in models):
         changed = dict.fromkeys([*allowed, *(model for model, _ in models)])
         remedy += f". Where the change is what you want to try: gate.allow_changed=[{','.join(changed)}]"
-    differences = "; ".join([*unlike, *(line for _, line in models)])
+    differences = "; ".join([*_other_search(current, kept), *unlike, *(line for _, line in models)])
     return f"not comparable with {kept.run_id} of {kept.created}: {differences}. {remedy}"
+
+
+def _other_search(current: Baseline, kept: Baseline) -> Iterator[str]:
+    """Said before the settings that follow from it."""
+    if kept.stage_one is not None and kept.stage_one != current.stage_one:
+        yield f"stage 1: {kept.stage_one} in the baseline, {current.stage_one} here"
 
 
 def _accepted(current: Baseline, kept: Baseline) -> str:

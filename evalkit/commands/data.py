@@ -11,6 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from evalkit import checks
 from evalkit.commands.data_lines import lines
 from evalkit.commands.words import split
 from evalkit.composition import compose_config
@@ -69,7 +70,7 @@ def convert(words: Sequence[str]) -> int:
     named, overrides = split(words, "folders", "expected one to write, and overrides")
     if named is None:
         raise ConfigError("found no folder to write; expected evalkit data convert FOLDER, and overrides")
-    folder = Path(named).expanduser()
+    folder = checks.path("the folder to write", named)
     check_free(folder)
     dataset = build_plan(compose_config(overrides)).source.load()
     write_beir(dataset, folder)

@@ -9,11 +9,11 @@ from dataclasses import asdict
 
 from evalkit.commands.reproduce import DEFAULT, reproduce
 from evalkit.commands.words import split
-from evalkit.composition import compose_config, folder_of
+from evalkit.composition import compose_config
 from evalkit.config import build_plan, build_sinks, reports_folder
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.readiness.examine import examine
-from evalkit.readiness.outcome import Check
+from evalkit.readiness.outcome import Check, looked
 from evalkit.readiness.software import software
 from evalkit.sinks.escaping import one_line
 
@@ -62,4 +62,4 @@ def _looked(overrides: Sequence[str]) -> list[Check]:
         plan = build_plan(config)
         return list(examine(plan, build_sinks(config), reports_folder(config)))
     except EvalkitError as error:
-        return [*software([]), Check("configuration", "fault", str(error))]
+        return [*looked("packages", lambda: software([])), Check("configuration", "fault", str(error))]

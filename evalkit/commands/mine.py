@@ -9,11 +9,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from evalkit import checks
 from evalkit.analysis.derive import unmeasured
 from evalkit.analysis.holdout import hold_out
 from evalkit.analysis.mined import Mined, MiningRule
 from evalkit.analysis.mining import mine
-from evalkit.checks import whole_number
 from evalkit.commands import mine_words, words
 from evalkit.config import build_source
 from evalkit.errors import ConfigError, ControlError, DataError
@@ -92,7 +92,7 @@ def _rule(arguments: Namespace, result: EvalResult) -> MiningRule:
 def _out(asked: str | None, folder: Path) -> Path:
     """Where to write: never into a result, which is sent to MLflow as a whole, and never over labels."""
     sealed = folder.resolve()
-    out = Path(asked).expanduser().resolve() if asked else sealed.with_name(f"{sealed.name}-mined")
+    out = checks.path("--out", asked).resolve() if asked else sealed.with_name(f"{sealed.name}-mined")
     if out.is_relative_to(sealed):
         raise ConfigError(
             f"{out} is inside the result folder, which stays as it is; name a place outside it with --out"
@@ -157,7 +157,7 @@ def _difference(then: Subject, now: Subject) -> str:
 
 
 def _held_out(arguments: Namespace, evidence: Evidence, dataset: Dataset) -> tuple[str, ...]:
-    whole_number("--seed", arguments.seed, 0)
+    checks.whole_number("--seed", arguments.seed, 0)
     if arguments.holdout is None:
         return ()
     texts = {query.id: query.text for query in dataset.queries}

@@ -22,6 +22,7 @@ def run(arguments: Namespace) -> int:
         ConfigError: Libraries are missing, the reranker scores no texts, the port is taken, or nobody keeps strangers
             out.
         EvalkitError: The model cannot be loaded.
+        RuntimeError: The thread that owns the model failed.
     """
     named, overrides = split(arguments.words)
     if named is not None:
@@ -34,8 +35,11 @@ def run(arguments: Namespace) -> int:
     from evalkit.serving.service import Service
 
     print("loading the model", flush=True)
-    Service(reranker, settings, keys).run(_say)
+    service = Service(reranker, settings, keys)
+    service.run(_say)
     print("stopped", flush=True)
+    if service.abandoned:
+        os._exit(0)
     return 0
 
 

@@ -28,20 +28,22 @@ def lengths(
     documents: Sequence[str],
     pairs: Sequence[Pair],
 ) -> tuple[Lengths, ...]:
-    """Hold documents and judged positive pairs to what both models read; of many pairs, a sample.
+    """Hold documents and judged positive pairs to what the models read; of many pairs, a sample.
 
     Args:
-        embedder: Where it or its tokenizer cannot be had, nothing is estimated, and the reason is told.
+        embedder: Where it or its tokenizer cannot be had, nothing is estimated, and the reason is told; None where
+            words alone are searched, of which nothing is told.
         reranker: Likewise.
         documents: Contents of documents.
         pairs: (query text, content of a positive).
     """
     if len(pairs) > SAMPLE:
         pairs = random.Random(0).sample(pairs, SAMPLE)  # noqa: S311 - a sample, not a secret
-    return _of_embedder(embedder, documents, pairs), _of_reranker(reranker, documents, pairs)
+    read = _of_reranker(reranker, documents, pairs)
+    return (read,) if embedder is None else (_of_embedder(embedder, documents, pairs), read)
 
 
-def _of_embedder(embedder: Embedder | FoundRun | None, documents: Sequence[str], pairs: Sequence[Pair]) -> Lengths:
+def _of_embedder(embedder: Embedder | FoundRun, documents: Sequence[str], pairs: Sequence[Pair]) -> Lengths:
     if not isinstance(embedder, CountsTokens):
         return Lengths("embedder", None, unknown=_UNTOLD)
     try:

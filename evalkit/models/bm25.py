@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
-from math import inf, log
+from math import log
 
 import numpy as np
 
@@ -19,7 +21,11 @@ from evalkit.types import Fingerprint
 LANGUAGES = ("english", "french", "german", "italian")
 """Whose Snowball stemmers can be asked for."""
 
-_WORD = re.compile(r"\w+")
+_HIGHEST_K1 = 1000
+"""Far above any use; much larger ones push weights below the least number that an engine tells from 0."""
+
+_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200c\u200d"))
+"""Soft hyphens and joiners, which change how a word is drawn and not which word it is."""
 
 
 class Bm25:
@@ -30,11 +36,13 @@ class Bm25:
     "The Probabilistic Relevance Framework: BM25 and Beyond", with the idf of Lucene's ``BM25Similarity``, never
     negative, and, as there, without the constant factor k1 + 1; lengths are exact, where Lucene rounds them to a byte.
 
-    Words are runs of Unicode letters, digits and underscores after NFC and case folding. There is no list of stop
-    words: frequent words weigh little by themselves.
+    The weights are Lucene's, the words are not: a word is a run of Unicode letters, digits and underscores, and of the
+    marks that combine with them, after NFC, case folding and NFC again; soft hyphens and joiners are dropped before.
+    A language that is written without spaces, such as Chinese, Japanese or Thai, has one word per run. There is no
+    list of stop words: frequent words weigh little by themselves.
 
     Args:
-        k1: How slowly repetitions of a word cease to count, at least 0; 1.2 in Lucene.
+        k1: How slowly repetitions of a word cease to count, 0 to 1000; 1.2 in Lucene.
         b: How much long documents are held back, 0 to 1; 0.75 in Lucene.
         stemmer: Language of the Snowball stemmer that words are cut by; null leaves them whole, which suits several
             languages at once, as no text says its own.
@@ -46,22 +54,23 @@ class Bm25:
     label = "bm25"
 
     def __init__(self, k1: float, b: float, stemmer: str | None) -> None:
-        self._k1 = _number("retrieval.sparse.k1", k1, "a number of at least 0", lambda value: 0 <= value < inf)
-        self._b = _number("retrieval.sparse.b", b, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+        self._k1 = _number("retrieval.sparse.k1", k1, _HIGHEST_K1)
+        self._b = _number("retrieval.sparse.b", b, 1)
         if stemmer is not None and stemmer not in LANGUAGES:
             raise unfit("retrieval.sparse.stemmer", stemmer, f"null, {', '.join(LANGUAGES[:-1])} or {LANGUAGES[-1]}")
         self._stemmer = stemmer
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The constants, and whatever decides what a word is."""
+        """The constants, to the last digit, and whatever decides what a word is."""
+        stemmed = "" if self._stemmer is None else f" stemmer={self._stemmer}"
         return {
             "backend": "evalkit",
-            "model": f"bm25 k1={self._k1:g} b={self._b:g}",
+            "model": f"bm25 k1={self._k1!r} b={self._b!r}{stemmed}",
             "idf": "lucene",
-            "words": "nfc, casefold, \\w+",
+            "words": "without U+00AD, U+200C and U+200D, nfc, casefold, nfc, \\w and the marks behind",
             "unicode": unicodedata.unidata_version,
-            "stemmer": self._stemmer and f"{self._stemmer}, PyStemmer {_stemmers()}",
+            "stemmer": self._stemmer and f"PyStemmer {_stemmers()}",
         }
 
     def fitted(self, texts: Sequence[str]) -> FittedBm25:
@@ -73,8 +82,8 @@ class Bm25:
         return FittedBm25(self.fingerprint, self._k1, self._b, self._words(), texts)
 
     def _words(self) -> Callable[[str], list[str]]:
-        stem = self._stem()
-        return lambda text: stem(_WORD.findall(unicodedata.normalize("NFC", text).casefold()))
+        stem, word = self._stem(), _word()
+        return lambda text: stem(word.findall(_folded(text)))
 
     def _stem(self) -> Callable[[list[str]], list[str]]:
         if self._stemmer is None:
@@ -141,9 +150,21 @@ class FittedBm25:
         )
 
 
-def _number(name: str, value: object, expected: str, fits: Callable[[float], bool]) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
-        raise unfit(name, value, expected)
+def _folded(text: str) -> str:
+    """As words are compared; case folding takes some letters apart again."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.translate(_UNSEEN)).casefold())
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """A run of word characters and marks that begins with no mark: one that follows a sign is no word."""
+    marks = "".join(sign for sign in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(sign)[0] == "M")
+    return re.compile(rf"\w+(?:[{marks}]+\w*)*")
+
+
+def _number(name: str, value: object, most: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise unfit(name, value, f"a number from 0 to {most}")
     return float(value)
 
 

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError, ModelError
+from evalkit.models.flag_llm import FlagLLMReranker
+from evalkit.models.flag_m3 import FlagM3Reranker
 from evalkit.models.loading import load_tokenizer, pretrained, quiet
 from evalkit.models.onnx import OnnxEmbedder, OnnxReranker
 from evalkit.models.samples import LONG_PAIRS, LONG_TEXTS, PAIRS, TEXTS
@@ -133,6 +135,11 @@ class Exporter:
         return {**{name: self.settings[name] for name in names}, "max_length": getattr(self.model, "max_length", None)}
 
     def _refuse_more_than_a_graph(self) -> None:
+        if isinstance(self.model, FlagLLMReranker | FlagM3Reranker):
+            raise ConfigError(
+                f"the reranker is {type(self.model).__name__}, whose score is not read from a classification head, as "
+                "ONNX back ends read it; expected a cross-encoder, such as reranker=flag_folder"
+            )
         if self.role == "embedder":
             lacking = [name for name in ("pooling", "normalize") if self.settings.get(name) is None]
             if lacking:
@@ -186,6 +193,9 @@ class Exporter:
                     opset_version=OPSET,
                     dynamo=False,
                 )
+        # The disk's, and not the model's.
+        except OSError:
+            raise
         # Whatever an operator without a translation raises.
         except Exception as error:
             raise ModelError(f"{type(model).__name__} cannot be exported: {error}") from error

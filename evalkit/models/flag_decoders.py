@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from evalkit.models.flag_loading import Loader
 from evalkit.models.loading import load_tokenizer, pretrained, quiet, refuse_unfilled
@@ -29,6 +29,7 @@ class Lengths:
     documents: Sequence[int]
 
 
+@runtime_checkable
 class Decoder(Loader, Protocol):
     """A kind of decoder, and where its score is read."""
 

@@ -48,8 +48,8 @@ class FlagLibrary:
 
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Weights):
-            raise unfit(f"{self.runtime.role}.weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
-        whole_number(f"{self.runtime.role}.max_length", self.max_length, SHORTEST_MAX_LENGTH)
+            raise unfit(f"{self.runtime.settings}.weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
+        whole_number(f"{self.runtime.settings}.max_length", self.max_length, SHORTEST_MAX_LENGTH)
 
     def __getstate__(self) -> dict[str, Any]:
         # Loaded weights stay where they are; a copy in another process loads its own.
@@ -129,5 +129,5 @@ class FlagLibrary:
 
     def _checked(self, folder: Path) -> Path:
         self.weights.vouch(*(path.name for pattern in _FILES_READ for path in sorted(folder.glob(pattern))))
-        refuse_too_long(self.runtime.role, self.max_length, folder)
+        refuse_too_long(self.runtime.settings, self.max_length, folder)
         return folder

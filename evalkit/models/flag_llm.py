@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.checks import text
-from evalkit.models.batching import Batch, Rows
+from evalkit.checks import text, unfit
+from evalkit.models.batching import MAX_BATCHED_DRIFT, Batch, Rows
 from evalkit.models.flag_decoders import Decoder, Lengths
 from evalkit.models.flag_library import FlagLibrary
 from evalkit.models.pair_tokens import query_limit
@@ -20,6 +20,8 @@ from evalkit.models.weights import Weights
 from evalkit.models.windows import in_windows
 from evalkit.ports import Pair
 from evalkit.types import Fingerprint
+
+_HALF_PRECISION_DRIFT = 2 * MAX_BATCHED_DRIFT
 
 
 class FlagLLMReranker(TorchReranker):
@@ -55,6 +57,8 @@ class FlagLLMReranker(TorchReranker):
         query_max_length: int | None,
         token_budget: int,
     ) -> None:
+        if not isinstance(decoder, Decoder):
+            raise unfit("reranker.decoder", decoder, "YesDecoder, LayerwiseDecoder or LightweightDecoder")
         text("reranker.prompt", prompt)
         self._prompts = Prompts("reranker", query_prompt, document_prompt)
         runtime = TorchRuntime("reranker", dtype, device, token_budget)
@@ -74,6 +78,16 @@ class FlagLLMReranker(TorchReranker):
             "query_max_length": self._query_max_length,
             **self._prompts.fingerprint,
         }
+
+    @property
+    def batch_drift(self) -> float:
+        """How far a logit moves with the other pairs of a batch.
+
+        In half precision that was measured with encoders alone. Logits of a language model are larger, and from 16 up
+        the steps of float16 are 0.016: each pair runs on its own.
+        """
+        measured = self._runtime.logit_drift
+        return measured if self._runtime.dtype == "float32" else max(measured, _HALF_PRECISION_DRIFT)
 
     @property
     def max_length(self) -> int:

@@ -38,7 +38,7 @@ class FlagSparseEncoder:
     """
 
     def __init__(self, weights: Weights, dtype: Dtype, device: Device, max_length: int, token_budget: int) -> None:
-        runtime = TorchRuntime("embedder", dtype, device, token_budget)
+        runtime = TorchRuntime("retrieval.sparse", dtype, device, token_budget)
         self._library = FlagLibrary(BGE_M3, weights, runtime, max_length)
 
     @property

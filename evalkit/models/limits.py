@@ -28,7 +28,7 @@ def refuse_too_long(owner: str, max_length: int, *folders: Path) -> None:
     """Refuse more tokens than the model reads; where no file tells, nothing is refused.
 
     Args:
-        owner: Whose argument it is: ``embedder`` or ``reranker``.
+        owner: Where the argument stands in the configuration, such as ``embedder``.
         max_length: Tokens that were asked for.
         folders: Where ``config.json`` and ``tokenizer_config.json`` may lie, nearest first.
 

@@ -49,7 +49,8 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
             return AutoTokenizer.from_pretrained(
                 str(folder), trust_remote_code=trust_remote_code, local_files_only=True
             )
-        except (ImportError, OSError, ValueError) as error:
+        # Code that comes with weights, and the tokenizers library, raise whatever they like.
+        except Exception as error:
             raise ModelError(f"{folder} has no tokenizer that can be loaded: {error}") from error
 
 

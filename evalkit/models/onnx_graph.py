@@ -200,6 +200,8 @@ class OnnxGraph:
         path = folder / self.file
         if not path.is_file():
             raise ModelError(f"there is no file {path}; file must name an ONNX graph in the weights' folder")
+        if not path.stat().st_size:
+            raise ModelError(f"{path} is empty; expected an ONNX graph: bring the file here once more")
         read = [path, nearest("tokenizer.json", path.parent, folder)]
         if path.suffix == ".xml":
             read.append(path.with_suffix(".bin"))

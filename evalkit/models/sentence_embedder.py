@@ -55,7 +55,7 @@ class SentenceTransformersEmbedder:
         text("embedder.query_prompt", query_prompt, or_null=True)
         text("embedder.document_prompt", document_prompt, or_null=True)
         runtime = TorchRuntime("embedder", dtype, device, token_budget)
-        self._library = SentenceLibrary(weights, runtime, max_length, trust_remote_code)
+        self._library = SentenceLibrary("SentenceTransformer", weights, runtime, max_length, trust_remote_code)
         self._normalize = normalize
         self._query_prompt = query_prompt
         self._document_prompt = document_prompt

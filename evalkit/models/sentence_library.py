@@ -38,12 +38,14 @@ class SentenceLibrary:
     sorts by characters, takes a fixed number of items per batch and cuts the longer text of a pair first.
 
     Args:
+        class_name: What sentence-transformers calls such a model.
         weights: The folder with weights, configuration and tokenizer.
-        runtime: Whose model it is, and where and how precisely it runs.
+        runtime: Where and how precisely it runs.
         max_length: Tokens per item, special tokens included; None means what the model's files say.
         trust_remote_code: Run the Python code that comes with the weights.
     """
 
+    class_name: Literal["CrossEncoder", "SentenceTransformer"]
     weights: Weights
     runtime: TorchRuntime
     max_length: int | None
@@ -51,23 +53,13 @@ class SentenceLibrary:
 
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Weights):
-            raise unfit(f"{self.role}.weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
-        whole_number(f"{self.role}.max_length", self.max_length, SHORTEST_MAX_LENGTH, or_null=True)
-        boolean(f"{self.role}.trust_remote_code", self.trust_remote_code)
+            raise unfit(f"{self.runtime.settings}.weights", self.weights, "CarrierWeights, FolderWeights or HubWeights")
+        whole_number(f"{self.runtime.settings}.max_length", self.max_length, SHORTEST_MAX_LENGTH, or_null=True)
+        boolean(f"{self.runtime.settings}.trust_remote_code", self.trust_remote_code)
 
     def __getstate__(self) -> dict[str, Any]:
         # Loaded weights stay where they are; a copy in another process loads its own.
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @property
-    def role(self) -> Literal["embedder", "reranker"]:
-        """Whose model it is; errors name it."""
-        return self.runtime.role
-
-    @property
-    def class_name(self) -> Literal["CrossEncoder", "SentenceTransformer"]:
-        """What sentence-transformers calls such a model."""
-        return "CrossEncoder" if self.role == "reranker" else "SentenceTransformer"
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -101,7 +93,9 @@ class SentenceLibrary:
         if isinstance(own, int):
             return own if stated is None else min(own, stated[0])
         if stated is None:
-            raise ConfigError(f"{self.role}.max_length is null, but no file in {folder} says how much the model reads")
+            raise ConfigError(
+                f"{self.runtime.settings}.max_length is null, but no file in {folder} says how much the model reads"
+            )
         return stated[0]
 
     @property
@@ -137,7 +131,7 @@ class SentenceLibrary:
     def _load(self, folder: Path, device: str) -> Loaded:
         import torch
 
-        options: dict[str, Any] = {"activation_fn": torch.nn.Identity()} if self.role == "reranker" else {}
+        options: dict[str, Any] = {"activation_fn": torch.nn.Identity()} if self.class_name == "CrossEncoder" else {}
         with quiet():
             import sentence_transformers
 
@@ -150,7 +144,10 @@ class SentenceLibrary:
                     **options,
                 )
                 self._refuse_unfilled(library.transformers_model, _transformer(folder))
-            except (ImportError, OSError, RuntimeError, ValueError) as error:
+            except ModelError:
+                raise
+            # Code that comes with weights raises whatever it likes.
+            except Exception as error:
                 raise ModelError(f"{folder} cannot be loaded as {self.class_name}: {error}") from error
         return library.to(device=device, dtype=getattr(torch, self.runtime.dtype)).eval()
 
@@ -166,7 +163,7 @@ class SentenceLibrary:
         read = (path for pattern in _FILES_READ for path in sorted(folder.glob(pattern)))
         self.weights.vouch(*(path.relative_to(folder).as_posix() for path in read))
         if self.max_length is not None:
-            refuse_too_long(self.role, self.max_length, _transformer(folder), folder)
+            refuse_too_long(self.runtime.settings, self.max_length, _transformer(folder), folder)
         if self.trust_remote_code:
             _refuse_foreign_code(folder)
             _announce_code(self.weights.identity())
@@ -199,7 +196,7 @@ class SentenceLibrary:
             local_files_only=True,
         )
         # Vectors are pooled from the last hidden state, which never passes transformers' pooler.
-        refuse_unfilled(folder, model, report, pooler=self.role == "reranker")
+        refuse_unfilled(folder, model, report, pooler=self.class_name == "CrossEncoder")
 
 
 def modules_of(folder: Path) -> list[Mapping[str, Any]]:

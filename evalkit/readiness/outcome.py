@@ -70,7 +70,7 @@ def broken_off(name: str, error: Exception) -> Check:
     # These name a module or a file; the message of another one may quote what it was about.
     said = f": {error}".partition("\n")[0] if isinstance(error, ImportError | OSError) else ""
     found = f"could not be looked at ({type(error).__name__}{without_credentials(said)})"
-    return Check(name, "fault", found, "mend the installation; evalkit run with the same words shows the traceback")
+    return Check(name, "fault", found, "mend what it names; evalkit run with the same words shows the traceback")
 
 
 def size(n_bytes: float) -> str:

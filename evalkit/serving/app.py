@@ -8,17 +8,20 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from evalkit.serving.bodies import BIG, Bodies
+from evalkit.serving.job import Job, Scored
 from evalkit.serving.metrics import Metrics
-from evalkit.serving.refusal import Refusal
+from evalkit.serving.refusal import CLIENT_GONE, Refusal, client_gone, stopping
 from evalkit.serving.settings import KEYS_VARIABLE, ServeSettings
 from evalkit.serving.wire import RerankRequest, answer, failure, names_of, read_request
-from evalkit.serving.worker import Job, Scored, Worker
+from evalkit.serving.worker import Worker
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Request
+    from fastapi import FastAPI, Request, Response
 
+Found = TypeVar("Found")
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -29,8 +32,6 @@ RERANK = {"/rerank": "2", "/v1/rerank": "1", "/v2/rerank": "2"}
 """Path -> the version of Cohere's API that it names. One handler: what differs between them is optional."""
 
 _ROUTES = (*RERANK, "/health", "/metrics")
-_CLIENT_GONE = 499
-"""What proxies log for a client that hung up; nobody receives it."""
 
 
 def build_app(worker: Worker, settings: ServeSettings, keys: Sequence[str], metrics: Metrics) -> "FastAPI":
@@ -49,19 +50,22 @@ def build_app(worker: Worker, settings: ServeSettings, keys: Sequence[str], metr
     from fastapi.responses import JSONResponse
     from starlette.exceptions import HTTPException
 
-    # Pages of documentation would load scripts from elsewhere.
-    app = FastAPI(title="evalkit serve", version=_version(), docs_url=None, redoc_url=None)
+    # Pages of documentation would load scripts from elsewhere; a redirect would lead to the host that a client named.
+    app = FastAPI(title="evalkit serve", version=_version(), docs_url=None, redoc_url=None, redirect_slashes=False)
+    bodies = Bodies(settings)
     schema = {"content": {"application/json": {"schema": RerankRequest.model_json_schema()}}, "required": True}
 
     async def rerank(request: Request) -> Response:
         _require_key(request, keys)
         end = monotonic() + settings.timeout_s
-        body = await _body(request, settings, end)
         card = worker.card
         names = names_of(card.fingerprint, settings.model_names)
-        asked, pairs = read_request(body, settings, names)
-        scored = await _scores(request, worker, worker.submit(pairs), end)
-        return JSONResponse(answer(asked, scored, names[0], card.max_length, RERANK[request.scope["path"]]))
+        async with bodies.read(request, end) as body:
+            big = len(body) > BIG
+            asked, pairs = await _aside(big, read_request, body, settings, names)
+        scored = await _scores(request, worker, worker.submit(pairs, end), end)
+        version = RERANK[request.scope["path"]]
+        return await _aside(big, lambda: JSONResponse(answer(asked, scored, names[0], card.max_length, version)))
 
     for path in RERANK:
         app.post(path, openapi_extra={"requestBody": schema})(rerank)
@@ -80,10 +84,7 @@ def build_app(worker: Worker, settings: ServeSettings, keys: Sequence[str], metr
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, refusal: Refusal) -> Response:
-        headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
-        if refusal.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
-        return JSONResponse(failure(refusal), refusal.status, headers)
+        return _answer(refusal)
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> Response:
@@ -93,7 +94,7 @@ def build_app(worker: Worker, settings: ServeSettings, keys: Sequence[str], metr
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> Response:
-        return JSONResponse(failure(Refusal(500, "internal", f"the service failed ({type(error).__name__})")), 500)
+        return _answer(Refusal(500, "internal", f"the service failed ({type(error).__name__})"))
 
     return app
 
@@ -123,20 +124,33 @@ class Surrounded:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if self._worker.state == "stopping":
+                if self._worker.state in {"stopping", "failed"}:
                     # The connection ends with its answer, so that none is cut between two requests.
                     message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
         try:
             await self._app(scope, receive, observed)
+        except asyncio.CancelledError:
+            # By uvicorn, at the very end: a client that did not complete its request, or does not take its answer.
+            if not status:
+                await _answer(stopping())(scope, receive, observed)
         except Exception as error:
             # The client has its answer; uvicorn would log the message, which may quote a text.
             _LOG.error("the service failed on a request: %s", type(error).__name__)
         finally:
             # A path that nobody serves is the client's own words.
             route = scope["path"] if scope["path"] in _ROUTES else "other"
-            self._metrics.answered(route, status or _CLIENT_GONE, monotonic() - started)
+            self._metrics.answered(route, status or CLIENT_GONE, monotonic() - started)
+
+
+def _answer(refusal: Refusal) -> "Response":
+    from fastapi.responses import JSONResponse
+
+    headers = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(failure(refusal), refusal.status, headers)
 
 
 def _require_key(request: "Request", keys: Sequence[str]) -> None:
@@ -150,30 +164,9 @@ def _require_key(request: "Request", keys: Sequence[str]) -> None:
         )
 
 
-async def _body(request: "Request", settings: ServeSettings, end: float) -> bytes:
-    """All of the body; one that is too large is read to its end without being kept, so that the client hears why."""
-    from starlette.requests import ClientDisconnect
-
-    limit, size = settings.max_body_mb * 2**20, 0
-    kept: list[bytes] = []
-    try:
-        async with asyncio.timeout(end - monotonic()):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= limit:
-                    kept.append(chunk)
-                else:
-                    kept.clear()
-    except TimeoutError:
-        message = f"the request was not complete after {settings.timeout_s} s; send it faster"
-        raise Refusal(408, "incomplete", message) from None
-    except ClientDisconnect:
-        raise Refusal(_CLIENT_GONE, "client_gone", "the client hung up") from None
-    if size > limit:
-        raise Refusal(
-            413, "body_too_large", f"a body of {size} bytes; expected {limit} at most: send fewer documents per request"
-        )
-    return b"".join(kept)
+async def _aside(aside: bool, function: Callable[..., Found], *arguments: Any) -> Found:
+    """What the function returns; in another thread if it takes long, so that others are answered meanwhile."""
+    return await asyncio.to_thread(function, *arguments) if aside else function(*arguments)
 
 
 async def _scores(request: "Request", worker: Worker, job: Job, end: float) -> Scored:
@@ -186,7 +179,7 @@ async def _scores(request: "Request", worker: Worker, job: Job, end: float) -> S
         if scored.done():
             return scored.result()
         if gone.done():
-            raise Refusal(_CLIENT_GONE, "client_gone", "the client hung up")
+            raise client_gone()
         raise Refusal(504, "timeout", "no scores within serve.timeout_s; send fewer documents, or ask again later")
     finally:
         gone.cancel()

@@ -45,34 +45,39 @@ class Bodies:
         Raises:
             Refusal: It is too large, too slow, cut off, or too much is being read already.
         """
+        kept: list[bytes] = []
+        try:
+            await self._fill(kept, request, end)
+            yield b"".join(kept)
+        finally:
+            self._let_go(kept)
+
+    async def _fill(self, kept: list[bytes], request: Request, end: float) -> None:
         from starlette.requests import ClientDisconnect
 
-        size, kept = 0, list[bytes]()
+        size = 0
         try:
             async with asyncio.timeout(end - monotonic()):
                 async for chunk in request.stream():
                     size += len(chunk)
-                    if size <= self._limit:
-                        kept.append(chunk)
-                        self._held += len(chunk)
-                    else:
+                    if size > self._limit:
                         self._let_go(kept)
-                    if BIG < size <= self._limit and self._held > _LARGEST_AT_ONCE * self._limit:
+                        continue
+                    kept.append(chunk)
+                    self._held += len(chunk)
+                    if size > BIG and self._held > _LARGEST_AT_ONCE * self._limit:
                         raise Refusal(503, "busy", "other large requests are being read; send it again later", 1)
-            if size > self._limit:
-                raise Refusal(
-                    413,
-                    "body_too_large",
-                    f"a body of {size} bytes; expected {self._limit} at most: send fewer documents per request",
-                )
-            yield b"".join(kept)
         except TimeoutError:
             message = f"the request was not complete after {self._timeout_s} s; send it faster"
             raise Refusal(408, "incomplete", message) from None
         except ClientDisconnect:
             raise client_gone() from None
-        finally:
-            self._let_go(kept)
+        if size > self._limit:
+            raise Refusal(
+                413,
+                "body_too_large",
+                f"a body of {size} bytes; expected {self._limit} at most: send fewer documents per request",
+            )
 
     def _let_go(self, kept: list[bytes]) -> None:
         self._held -= sum(map(len, kept))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def room() -> tuple[int, int]:
 
 
 def guarded(head_s: float, most: int) -> type[H11Protocol]:
-    """uvicorn's protocol, which waits for a head for ever and takes any number of connections, with an end to both.
+    """The protocol of uvicorn, which waits for a head for ever and takes every connection, with an end to both.
 
     Where one connection too many is opened, the one goes that has kept the service waiting longest: whoever sends
     nothing, or half a request, cannot shut others out. Those to which an answer is owed stay.
@@ -109,6 +110,6 @@ def faults() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
             _LOG.error("%s (%s)", context["message"], type(error).__name__)
         elif monotonic() - said >= _SAY_AGAIN_S:
             said = monotonic()
-            _LOG.error("no connection can be taken: %s; raise the limit, such as ulimit -n", error.strerror)
+            _LOG.error("no connection can be taken: %s; raise the limit, such as ulimit -n", os.strerror(error.errno))
 
     return say

@@ -34,7 +34,9 @@ class Metrics:
         self._model_s = Histogram(
             "evalkit_model_seconds", "One pass of the model.", buckets=_REQUEST_S, registry=registry
         )
-        self._pairs = Counter("evalkit_pairs", "Pairs that the model scored.", registry=registry)
+        self._pairs = Counter(
+            "evalkit_pairs", "Pairs that the model scored, without those of the start.", registry=registry
+        )
         self._batch = Histogram("evalkit_batch_pairs", "Pairs of a pass.", buckets=_BATCH_PAIRS, registry=registry)
         self.cut = Counter("evalkit_cut_pairs", "Pairs that are longer than the model reads.", registry=registry)
         self._queue_pairs = Gauge("evalkit_queue_pairs", "Pairs that wait for the model.", registry=registry)

@@ -73,17 +73,17 @@ class Queue:
                     "queue_full",
                     f"{waiting} pairs are waiting, and {len(pairs)} more would exceed the queue of "
                     f"{self._settings.max_queue_pairs}; send the request again later",
-                    self._retry_after_s(ahead),
+                    self._retry_after_s(ahead * self._pair_s),
                 )
             late_s = (ahead + len(pairs)) * self._pair_s - (end - monotonic())
-            # Whoever finds nobody before them is tried in any case: a speed that was measured wrongly is mended by that.
+            # Whoever finds nobody ahead is tried in any case, so that a speed that was measured wrongly is mended.
             if ahead and late_s > 0:
                 raise Refusal(
                     429,
                     "overloaded",
                     f"{ahead} pairs are ahead of {len(pairs)}, at {self._pair_s:.2g} s each more than serve.timeout_s, "
                     f"{self._settings.timeout_s} s, has room for; send the request again later",
-                    self._retry_after_s(min(ahead, late_s / self._pair_s)),
+                    self._retry_after_s(min(late_s, ahead * self._pair_s)),
                 )
             job = Job(pairs)
             self._waiting.append(job)
@@ -149,6 +149,6 @@ class Queue:
     def _pair_s(self) -> float:
         return self._spent_s / self._spent_pairs if self._spent_pairs else 0.0
 
-    def _retry_after_s(self, pairs: float) -> int:
-        """When so many pairs will have been worked off at the measured speed."""
-        return min(_LONGEST_RETRY_S, max(1, math.ceil(pairs * self._pair_s)))
+    @staticmethod
+    def _retry_after_s(seconds: float) -> int:
+        return min(_LONGEST_RETRY_S, max(1, math.ceil(seconds)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+CLIENT_GONE = 499
+
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, and not always an error of ours
     """A request that gets no ranking.
@@ -24,3 +26,13 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, and not always an err
 def stopping() -> Refusal:
     """What requests get once the service was told to stop: another instance, or the next one, will answer."""
     return Refusal(503, "stopping", "the service is stopping; send the request again", 1)
+
+
+def broken() -> Refusal:
+    """What requests get once the worker has failed: the process ends, and whoever watches it starts another."""
+    return Refusal(503, "failed", "the service failed and ends; send the request again", 5)
+
+
+def client_gone() -> Refusal:
+    """What proxies log for a client that hung up; nobody receives it."""
+    return Refusal(CLIENT_GONE, "client_gone", "the client hung up")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 from evalkit.errors import ConfigError
 from evalkit.ports import Reranker
 from evalkit.serving.app import Surrounded, build_app
+from evalkit.serving.connections import faults, guarded, room
 from evalkit.serving.metrics import Metrics
 from evalkit.serving.settings import ServeSettings
 from evalkit.serving.worker import Worker
@@ -27,6 +30,9 @@ _LINGER_S = 1
 
 _LOOK_S = 0.02
 
+_HEAD_S = 10
+"""How long a request's head may take, unless ``timeout_s`` is shorter."""
+
 
 class Service:
     """Serves one reranker until it is stopped.
@@ -35,7 +41,13 @@ class Service:
         reranker: What scores.
         settings: Where to listen, and limits.
         keys: Those that requests may carry; none where everybody may ask.
+
+    Attributes:
+        abandoned: Whether the model was still at work on what nobody waits for when the service ended. Its thread ends
+            with the process, which should not tear Python down beneath it: ``os._exit``.
     """
+
+    abandoned = False
 
     def __init__(self, reranker: Reranker, settings: ServeSettings, keys: Sequence[str]) -> None:
         self._settings = settings
@@ -53,6 +65,7 @@ class Service:
         Raises:
             ConfigError: The port cannot be used.
             EvalkitError: The model cannot be loaded.
+            RuntimeError: The thread that owns the model failed; no request did that.
         """
         with _listen(self._settings) as listener:
             address = _address(listener)
@@ -60,7 +73,7 @@ class Service:
             try:
                 self._server.run([listener])
             finally:
-                self._worker.close()
+                self.abandoned = not self._worker.close()
         if self._worker.failure is not None:
             raise self._worker.failure
 
@@ -75,7 +88,15 @@ def _server(app: Surrounded, worker: Worker, settings: ServeSettings) -> Server:
     class Stopping(Server):
         """Answers what waits before it closes its connections."""
 
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            asyncio.get_running_loop().set_exception_handler(faults())
+            await super().startup(sockets)
+
         def handle_exit(self, sig: int, frame: object) -> None:  # noqa: ARG002 - uvicorn's signature
+            if self.should_exit:
+                # Whoever asks twice does not want to wait.
+                signal.signal(sig, signal.SIG_DFL)
+                os.kill(os.getpid(), sig)
             # uvicorn would raise the signal again at its end, and the exit code would tell of a failure.
             self.should_exit = True
 
@@ -89,13 +110,16 @@ def _server(app: Surrounded, worker: Worker, settings: ServeSettings) -> Server:
             await asyncio.sleep(started + _LINGER_S - monotonic())
             await super().shutdown(sockets)
 
-    # Access lines would hold paths, and paths may hold anything.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Access lines would hold paths, and paths may hold anything. Its warnings are a line for each client that speaks no
+    # HTTP, and advice to install what is left out on purpose.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    most, backlog = room()
     return Stopping(
         Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=guarded(min(_HEAD_S, settings.timeout_s), most),
+            backlog=backlog,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -27,14 +27,15 @@ class ServeSettings:
         max_text_chars: Characters of a query or document.
         max_body_mb: Size of a request's body, in MiB.
         micro_batching: Whether pairs of several requests are scored in one pass.
-        max_batch_pairs: Pairs of such a pass; a request that has more gets its own.
-        max_wait_ms: Longest wait for other requests, in milliseconds.
+        max_batch_pairs: Pairs of a pass; a request that has more takes several, in turn with others.
+        max_wait_ms: Longest wait for other requests, in milliseconds, ``timeout_s`` at most.
         max_queue_pairs: Waiting pairs beyond which requests are refused.
-        timeout_s: Longest time from a request to its answer, in seconds.
+        timeout_s: Longest time from a request's head to its answer, in seconds.
         grace_s: Longest time for what waits when the service is stopped, in seconds.
 
     Raises:
-        ConfigError: A value is of the wrong kind, or the queue holds less than one request.
+        ConfigError: A value is of the wrong kind, the queue holds less than one request, or waiting for others takes
+            longer than a request may.
     """
 
     host: str
@@ -62,6 +63,8 @@ class ServeSettings:
         whole_number("serve.timeout_s", self.timeout_s, 1)
         if self.port >= 2**16:
             raise unfit("serve.port", self.port, "0 to 65535")
+        if self.max_wait_ms > self.timeout_s * 1000:
+            raise unfit("serve.max_wait_ms", self.max_wait_ms, f"serve.timeout_s, {self.timeout_s * 1000} ms, at most")
         if not isinstance(self.model_names, list | tuple) or not all(
             isinstance(name, str) for name in self.model_names
         ):

@@ -8,18 +8,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from evalkit.ports import Pair
+from evalkit.serving.job import Scored
 from evalkit.serving.refusal import Refusal
 from evalkit.serving.settings import ServeSettings
-from evalkit.serving.worker import Scored
 from evalkit.types import Fingerprint
 
 _FAULTS_SHOWN = 3
+_MOST_RANK_FIELDS = 100
+_SIGNS_PER_DOCUMENT = 300
+"""Strings, commas and brackets: a text is 2, an object of 100 fields with texts is 300."""
+
+_SIGN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]', re.DOTALL)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UNUSED = ("max_tokens_per_doc", "max_chunks_per_doc", "priority")
 
 
@@ -36,38 +44,45 @@ class RerankRequest(BaseModel):
         raw_scores: Whether scores are the model's logits, as in infinity, instead of their sigmoid.
         max_tokens_per_doc: Not used: pairs are cut at the model's own ``max_length``, and the answer says so.
         max_chunks_per_doc: Likewise.
-        priority: Not used: first come, first served.
+        priority: Not used: everybody in turn.
     """
 
     model_config = ConfigDict(strict=True)
 
     model: str | None = None
     query: str
-    documents: list[str | dict[str, Any]] = Field(min_length=1)
+    documents: list[str | dict[str, Any]] = Field(min_length=1, fail_fast=True)
     top_n: int | None = Field(None, ge=1)
-    rank_fields: list[str] | None = None
+    rank_fields: list[str] | None = Field(None, max_length=_MOST_RANK_FIELDS, fail_fast=True)
     return_documents: bool | None = None
     raw_scores: bool | None = None
     max_tokens_per_doc: int | None = None
     max_chunks_per_doc: int | None = None
     priority: int | None = None
 
-    def pairs(self) -> list[Pair]:
+    def pairs(self, most_chars: int) -> list[Pair]:
         """The pairs to score, in the order of the documents.
 
-        Raises:
-            Refusal: A document holds no text.
-        """
-        return [(self.query, self._text(place, document)) for place, document in enumerate(self.documents)]
+        Args:
+            most_chars: Characters of the query or a document.
 
-    def _text(self, place: int, document: str | dict[str, Any]) -> str:
-        if isinstance(document, str):
-            return document
+        Raises:
+            Refusal: A document holds no text, or a text is longer.
+        """
+        _hold_to(most_chars, len(self.query))
         fields = ["text"] if self.rank_fields is None else self.rank_fields
-        texts = [document[field] for field in fields if field in document]
+        if len(set(fields)) < len(fields):
+            raise Refusal(422, "invalid_request", "rank_fields: a name stands there twice; expected each once")
+        return [(self.query, self._text(place, fields, most_chars)) for place in range(len(self.documents))]
+
+    def _text(self, place: int, fields: Sequence[str], most_chars: int) -> str:
+        document = self.documents[place]
+        texts = [document] if isinstance(document, str) else [document[field] for field in fields if field in document]
         if not texts or not all(isinstance(text, str) for text in texts):
             asked = "text" if self.rank_fields is None else "any of rank_fields"
             raise Refusal(422, "invalid_request", f"documents.{place}: no text under {asked}; expected one there")
+        # Before they are joined: a request may be small, and what it asks for large.
+        _hold_to(most_chars, sum(map(len, texts)) + len(texts) - 1)
         return "\n".join(texts)
 
 
@@ -100,8 +115,26 @@ def read_request(body: bytes, settings: ServeSettings, names: Sequence[str]) -> 
     Raises:
         Refusal: It is not what was expected; the message quotes nothing of it.
     """
+    body = body.removeprefix(_BYTE_ORDER_MARK)
+    most_signs = _SIGNS_PER_DOCUMENT * settings.max_documents + 1000
+    # Before anything is made of it: an empty object takes three bytes on the wire and a hundred in memory.
+    if sum(1 for _ in islice(_SIGN.finditer(body), most_signs + 1)) > most_signs:
+        raise Refusal(
+            413,
+            "too_many_values",
+            f"a body of more than {most_signs} strings, commas and brackets, {_SIGNS_PER_DOCUMENT} for each of "
+            "serve.max_documents; send fewer documents, or leave out fields that are not ranked",
+        )
     try:
-        request = RerankRequest.model_validate_json(body)
+        found = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise _no_json(str(error)) from None
+    if not _finite(found):
+        raise _no_json("a number beyond those that can be written")
+    if not isinstance(found, dict):
+        raise Refusal(422, "invalid_request", "body: Input should be an object")
+    try:
+        request = RerankRequest.model_validate(found)
     except ValidationError as error:
         raise _unfit(error) from None
     if request.model is not None and request.model not in names:
@@ -116,15 +149,7 @@ def read_request(body: bytes, settings: ServeSettings, names: Sequence[str]) -> 
             "too_many_documents",
             f"{len(request.documents)} documents; expected {settings.max_documents} at most: send fewer per request",
         )
-    pairs = request.pairs()
-    longest = max(len(request.query), *(len(document) for _, document in pairs))
-    if longest > settings.max_text_chars:
-        raise Refusal(
-            413,
-            "too_long",
-            f"a text of {longest} characters; expected {settings.max_text_chars} at most: cut it into passages",
-        )
-    return request, pairs
+    return request, request.pairs(settings.max_text_chars)
 
 
 def answer(
@@ -187,11 +212,29 @@ def _warnings(request: RerankRequest, scored: Scored, max_length: int | None) ->
     return warnings
 
 
+def _hold_to(most_chars: int, chars: int) -> None:
+    if chars > most_chars:
+        raise Refusal(
+            413, "too_long", f"a text of {chars} characters; expected {most_chars} at most: cut it into passages"
+        )
+
+
+def _finite(value: Any) -> bool:
+    """Whether all numbers are: 1e999 is JSON, and could not be sent back as such."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _no_json(fault: str) -> Refusal:
+    return Refusal(400, "invalid_json", f"the body is no JSON document in UTF-8. Invalid JSON: {fault}")
+
+
 def _unfit(error: ValidationError) -> Refusal:
     """Places and rules, never values: pydantic's own account of an error quotes the input."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    if faults[0]["type"] == "json_invalid":
-        return Refusal(400, "invalid_json", f"the body is no JSON document in UTF-8. {faults[0]['msg']}")
     shown = [f"{'.'.join(map(str, fault['loc'][:2])) or 'body'}: {fault['msg']}" for fault in faults]
     more = f" and {len(shown) - _FAULTS_SHOWN} more" if len(shown) > _FAULTS_SHOWN else ""
     return Refusal(422, "invalid_request", "; ".join(shown[:_FAULTS_SHOWN]) + more)

@@ -60,7 +60,6 @@ class Worker:
         self._lock = threading.Lock()
         self._state: State = "loading"
         self._end = 0.0
-        # No daemon would outlast a pass that hangs, and with it the process.
         self._thread: threading.Thread | None = None
         self._card: Card | None = None
         self.failure: BaseException | None = None

@@ -172,8 +172,8 @@ def latency(result: EvalResult) -> str:
     gain = result.points_per_100_ms[one.top_k]
     return (
         f"At top-k {one.top_k}, reranking takes {milliseconds(one.p50_ms)} per query at the median (p50) and "
-        f"{milliseconds(one.p95_ms)} at the 95th percentile (p95); stage 1, the embedding and the search before it, "
-        f"takes {milliseconds(found.stage1_p50_ms)} and {milliseconds(found.stage1_p95_ms)}."
+        f"{milliseconds(one.p95_ms)} at the 95th percentile (p95); stage 1 takes "
+        f"{milliseconds(found.stage1_p50_ms)} and {milliseconds(found.stage1_p95_ms)}."
         + ("" if gain is None else f" That is {gain:+.2f} points per 100 ms.")
     )
 

@@ -235,7 +235,7 @@ def latency(result: EvalResult) -> Table:
     head = latency_head(found)
     return Table(
         "Latency",
-        f"{head[0].upper()}{head[1:]}. Stage 1, embedding and search: p50 {milliseconds(found.stage1_p50_ms)}, p95 "
+        f"{head[0].upper()}{head[1:]}. Stage 1: p50 {milliseconds(found.stage1_p50_ms)}, p95 "
         f"{milliseconds(found.stage1_p95_ms)}. Stage 2, all pairs of one query in one call:",
         titles,
         tuple(

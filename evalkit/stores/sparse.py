@@ -30,6 +30,9 @@ class Engine(Protocol):
 class ExactSparseStore(ExactStore[list[SparseVector], Collection[list[SparseVector]]]):
     """A store of sparse vectors on the engine of a dense one.
 
+    How many documents share a term is not known beforehand, so that a search cannot tell that a cluster answered
+    incompletely; the sample of the self-check ``store_finds`` alone can.
+
     Args:
         engine: Says where vectors are.
         connect: Opens a collection of it by name.

@@ -5,6 +5,7 @@ The band is +12 to +18 points of recall@5 at top-k 50.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -50,13 +51,21 @@ def advice(
     needed: int | None = None,
     expected: Expectation = EXPECTED,
     languages: Languages | None = None,
+    lists: Sequence[int] = (100,) * 10,
 ) -> list[str]:
     """The advice for this evidence; Judged@5 of dense and of the decision's system."""
     gain = comparisons[0].delta_points
     verdict = Verdict(expected, status, gain, gain - 1, gain + 1, True, "a reason", queries_needed=needed)
     shares: Mapping[str, float] = {"dense": judged[0], "rerank@50": judged[1]}
     found = advise(
-        verdict, comparisons, [replace(fates, top_k=10), fates], checks, scoring or scoring_of(), shares, languages
+        verdict,
+        comparisons,
+        [replace(fates, top_k=10), fates],
+        checks,
+        scoring or scoring_of(),
+        shares,
+        languages,
+        lists,
     )
     assert replace(found, advice=()) == verdict, "advice changes nothing else"
     return list(found.advice)
@@ -113,6 +122,17 @@ def test_a_stage_1_that_has_no_more_to_offer_is_named() -> None:
     assert len(found) == 2
     assert "Stage 1 starves the reranker: 24.0 points lie beyond its first 50 documents" in found[1]
     assert "Raise top-k beyond 100; if the headroom of 9.0 points there hardly grows" in found[1]
+
+
+@pytest.mark.parametrize(("short", "ended"), [(5, False), (6, True), (10, True)])
+def test_where_most_lists_end_before_it_a_larger_top_k_is_no_way_out(short: int, ended: bool) -> None:
+    deepest = gain_of(7, top_k=100, headroom_points=9)
+    (_, found) = advice(comparisons=[NO_ROOM, deepest], lists=(99,) * short + (100,) * (10 - short))
+    assert "24.0 points lie beyond its first 50 documents" in found
+    assert ("Raise top-k" in found) is not ended
+    assert (f"For {short} of 10 queries it finds fewer than 100 documents" in found) is ended
+    assert ("retrieval=hybrid" in found) is ended
+    assert not (ended and re.search("prompts|chunking", found))
 
 
 def test_a_dense_retrieval_that_leaves_no_room_at_any_depth_is_praised() -> None:

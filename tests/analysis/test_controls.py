@@ -117,7 +117,7 @@ def test_planted_faults_are_named_on_real_data(shared_data: Path, name: str) -> 
 
     found = run(permuted_qrels(honest), n_documents=size)["labels"]
     assert found.status == "failed"
-    assert "another corpus or another chunking, and does the embedding model read this language?" in found.message
+    assert "another corpus or another chunking, and does stage 1 read this language?" in found.message
 
 
 def test_a_query_without_candidates_is_counted_and_not_named() -> None:

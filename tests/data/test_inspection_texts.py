@@ -229,3 +229,8 @@ def test_a_model_gets_the_contents_of_documents_and_of_judged_positives(folder: 
 
     look(folder, measure=measure)
     assert asked == [(list(DOCUMENTS.values()), [(QUERIES["q1"], DOCUMENTS["d1"]), (QUERIES["q2"], DOCUMENTS["d2"])])]
+
+
+def test_where_words_alone_are_searched_nothing_is_told_of_an_embedder() -> None:
+    (only_one,) = lengths(None, FunctionReranker(max_length=4), [words(1)], [])
+    assert only_one.role == "reranker"

@@ -54,6 +54,50 @@ def test_words_are_compared_without_case_and_whatever_their_encoding() -> None:
     assert [score > 0 for score in scores(texts, "CAFE\u0301")] == [False, True, False]
 
 
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("\u0939\u093f\u0928\u094d\u0926\u0940", "\u0939"),
+        ("\u0130stanbul", "stanbul"),
+        ("Miet\u00advertrag", "vertrag"),
+        ("\u0646\u0645\u06cc\u200c\u062f\u0627\u0646\u0645", "\u062f\u0627\u0646\u0645"),
+    ],
+    ids=["Hindi", "Turkish", "hyphenated German", "joined Persian"],
+)
+def test_a_word_is_not_cut_at_its_marks_hyphens_and_joiners(text: str, part: str) -> None:
+    whole, other = scores([f"x {text}", "y"], text)
+    assert whole > 0 == other
+    assert scores([f"x {text}", "y"], part) == [0, 0]
+
+
+def test_a_soft_hyphen_changes_no_word() -> None:
+    assert scores(["Miet\u00advertrag", "y"], "Mietvertrag")[0] > 0
+    assert scores(["Mietvertrag", "y"], "Miet\u00advertrag")[0] > 0
+
+
+def test_letters_that_case_folding_takes_apart_are_put_together_again() -> None:
+    """Iota with both marks has no capital of its own: as capital iota with dieresis and an accent behind it."""
+    assert scores(["\u0390", "y"], "\u03aa\u0301")[0] > 0
+
+
+def test_a_mark_behind_a_sign_is_no_word() -> None:
+    """The selector behind a heart would be a word that all such documents share."""
+    assert scores(["\u2764\ufe0f rent", "\u2764\ufe0f"], "\u2600\ufe0f") == [0, 0]
+
+
+def test_what_is_written_without_spaces_is_one_word_per_run() -> None:
+    assert scores(["\u6211\u4eec\uff0c\u623f\u79df", "y"], "\u623f\u79df")[0] > 0
+    assert scores(["\u6211\u4eec\u623f\u79df", "y"], "\u623f\u79df") == [0, 0]
+
+
+@pytest.mark.parametrize("k1", [0, 1e-9, 1000])
+def test_no_weight_is_0_at_the_ends_of_the_range(k1: float) -> None:
+    texts = ["rent " * 500, "tax", "rent"]
+    held = Bm25(k1, 1, None).fitted(texts).encode_documents(texts)
+    assert [len(one.values) for one in held] == [1, 1, 1]
+    assert all(np.float32(0) < value for one in held for value in one.values)
+
+
 def test_what_no_document_says_is_not_asked_for() -> None:
     encoder = Bm25(1.2, 0.75, None).fitted(["rent due"])
     known, unknown, empty = encoder.encode_queries(["rent nowhere", "nowhere", ""])
@@ -94,9 +138,11 @@ def test_a_stemmer_finds_other_forms_of_a_word(stemmer: str, document: str, quer
 def test_whatever_changes_a_vector_is_in_the_fingerprint() -> None:
     plain = Bm25(1.2, 0.75, None)
     others = [Bm25(1.3, 0.75, None), Bm25(1.2, 0.7, None), Bm25(1.2, 0.75, "german"), Bm25(1.2, 0.75, "french")]
+    others += [Bm25(1.2000000001, 0.75, None), Bm25(1.2, 0.7500000001, None)]
     prints = [json.dumps(dict(one.fingerprint), sort_keys=True) for one in (plain, *others)]
-    assert len(set(prints)) == 5
+    assert len(set(prints)) == 7
     assert plain.fingerprint == Bm25(1.2, 0.75, None).fitted(["a"]).fingerprint
+    assert others[2].fingerprint["model"] == "bm25 k1=1.2 b=0.75 stemmer=german"
     assert metadata.version("PyStemmer") in str(others[2].fingerprint["stemmer"])
 
 
@@ -110,7 +156,10 @@ def test_the_ports_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"k1": -1}, "retrieval.sparse.k1 is -1; expected a number of at least 0"),
+        ({"k1": -1}, "retrieval.sparse.k1 is -1; expected a number from 0 to 1000"),
+        ({"k1": 1000.5}, "retrieval.sparse.k1 is 1000.5"),
+        ({"k1": 10**400}, "retrieval.sparse.k1 is 1000"),
+        ({"k1": float("nan")}, "retrieval.sparse.k1 is nan"),
         ({"k1": "1.2"}, "retrieval.sparse.k1 is '1.2'"),
         ({"k1": float("inf")}, "retrieval.sparse.k1 is inf"),
         ({"b": 1.01}, "retrieval.sparse.b is 1.01; expected a number from 0 to 1"),

@@ -18,6 +18,7 @@ def test_onnx_runs_on_the_cpu() -> None:
 def test_flag_names_the_device_and_a_gpu_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: {"cuda:0": "NVIDIA L4"}[device])
     assert flag_reranker(NOWHERE).device == "cpu"
     assert flag_reranker(NOWHERE, device=None).device == "cuda:0 (NVIDIA L4)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,21 @@ def test_what_is_done_outside_of_the_graph_must_be_named(tiny_reranker: Path, tm
     prompted = {"query_prompt": "q: ", "document_prompt": ""}
     with pytest.raises(ConfigError, match="the reranker has prompts"):
         exporter("reranker", flag_reranker(tiny_reranker, **prompted), tiny_reranker, tmp_path, prompted).write()
+
+
+@pytest.mark.parametrize("most", [1_000, 100_000])
+def test_a_disk_that_is_full_when_int8_is_written_is_not_the_models_fault(
+    most: int, tiny_reranker: Path, tmp_path: Path
+) -> None:
+    written = exporter("reranker", flag_reranker(tiny_reranker), tiny_reranker, tmp_path, {})
+    written.write()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            written.write_int8()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_tensors_that_lie_one_per_file_are_gathered_in_one(tiny_reranker: Path, tmp_path: Path) -> None:

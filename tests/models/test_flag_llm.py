@@ -12,6 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from evalkit.errors import ConfigError, ModelError
+from evalkit.models.batching import MAX_BATCHED_DRIFT
 from evalkit.models.flag_cut_decoders import LayerwiseDecoder, LightweightDecoder
 from evalkit.models.flag_decoders import Decoder, YesDecoder
 from tests.models.conftest import MIXED_PAIRS, flag_llm
@@ -128,6 +129,20 @@ def test_a_score_does_not_depend_on_order_or_neighbours(kind: tuple[Path, Decode
     alone = np.array([reranker.score([pair])[0] for pair in MIXED_PAIRS])
     assert np.abs(reranker.score(MIXED_PAIRS[::-1])[::-1] - together).max() <= reranker.batch_drift
     assert np.abs(alone - together).max() <= reranker.batch_drift
+
+
+def test_in_half_precision_each_pair_runs_on_its_own(kind: tuple[Path, Decoder]) -> None:
+    """A step of float16 at a logit of 16 is more than a batch may cost."""
+    single, half, brain = (
+        flag_llm(*kind, dtype=dtype, device="cuda:0").batch_drift for dtype in ("float32", "float16", "bfloat16")
+    )
+    assert single < MAX_BATCHED_DRIFT < np.spacing(np.float16(16)) < half <= brain
+
+
+@pytest.mark.parametrize("decoder", [None, "YesDecoder", {"cutoff_layer": 8}])
+def test_what_is_no_decoder_is_refused_at_once(decoder: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"reranker.decoder is .*; expected YesDecoder, LayerwiseDecoder or Light"):
+        flag_llm(tmp_path / "absent", decoder)
 
 
 @pytest.mark.parametrize(("query", "beyond"), [("short", 0), ("word " * 7, 26)])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from evalkit.errors import ConfigError, ModelError
+from evalkit.models.flag_m3 import FlagSparseEncoder
 from tests.models.conftest import MIXED_PAIRS, flag_m3, flag_sparse
 
 TEXTS = [text for pair in MIXED_PAIRS for text in pair]
@@ -150,3 +151,27 @@ def test_the_fingerprint_tells_the_parts_of_a_score_apart(tiny_m3: Path) -> None
 def test_impossible_options_are_refused_at_once(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         flag_m3(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_length": 8}, "retrieval.sparse.max_length is 8; expected a whole number of at least 32"),
+        ({"token_budget": 0}, "retrieval.sparse.token_budget is 0"),
+        ({"dtype": "int4"}, "retrieval.sparse.dtype is 'int4'; known are"),
+        ({"dtype": "float16"}, "retrieval.sparse.dtype float16 needs a GPU"),
+        ({"device": 0}, "retrieval.sparse.device is of type int; expected text, or null"),
+        ({"device": "meta"}, "retrieval.sparse.device is 'meta'; expected "),
+        ({"max_length": 4096}, "retrieval.sparse.max_length is 4096, but the model reads "),
+    ],
+)
+def test_what_is_wrong_with_the_sparse_encoder_is_named_where_it_is_set(
+    changes: dict[str, Any], message: str, tiny_m3: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        flag_sparse(tiny_m3, **changes).encode_documents(["one"])
+
+
+def test_weights_of_the_sparse_encoder_are_named_where_they_are_set() -> None:
+    with pytest.raises(ConfigError, match=r"retrieval\.sparse\.weights is '/models/m3'; expected CarrierWeights"):
+        FlagSparseEncoder("/models/m3", "float32", "cpu", 128, 1024)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from evalkit.errors import ConfigError, ModelError
+from evalkit.models.runtimes import RUNTIMES
 from evalkit.models.samples import PAIRS, TEXTS
 from tests.models.conftest import onnx_embedder, onnx_reranker
 
@@ -264,6 +266,17 @@ def test_a_damaged_graph_and_a_missing_tokenizer_are_named(tmp_path: Path, summi
     (summing_reranker / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"no tokenizer can be read from .*tokenizer\.json"):
         onnx_reranker(summing_reranker).count_tokens([("one", "two")])
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_empty_graph_is_refused_before_it_is_read(runtime: str, summing_reranker: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(summing_reranker, tmp_path / "cut off"))
+    (folder / "model.onnx").write_bytes(b"")
+    reranker = onnx_reranker(folder, runtime=runtime)
+    with pytest.raises(ModelError, match=r"model\.onnx is empty; expected an ONNX graph"):
+        reranker.fingerprint  # noqa: B018 - reading it is the test
+    with pytest.raises(ModelError, match=r"model\.onnx is empty; expected an ONNX graph"):
+        reranker.score([("q", "d")])
 
 
 def test_a_graph_that_fails_on_a_length_of_which_no_file_tells_says_so_at_first_use(tmp_path: Path) -> None:

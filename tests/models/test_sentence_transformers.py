@@ -417,6 +417,17 @@ def test_code_runs_only_when_told_to_and_is_announced_once(
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["trust_remote_code is true"]
 
 
+@pytest.mark.parametrize("error", ["AttributeError", "TypeError", "KeyError", "ImportError"])
+def test_whatever_foreign_code_raises_is_said_of_the_model(
+    error: str, with_code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    with (with_code / "coded.py").open("a") as code:
+        code.write(f"\n    def __init__(self, *_):\n        raise {error}('made for another version')\n")
+    with pytest.raises(ModelError, match=r"cannot be loaded as CrossEncoder: .*made for another version"):
+        st_reranker(with_code, trust_remote_code=True).score(SHORT)
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_code_of_another_repository_is_refused(tiny_reranker: Path, name: str, tmp_path: Path) -> None:
     folder = changed(tiny_reranker, tmp_path / "foreign", name, auto_map={"AutoModel": "someone/else--code.Model"})

@@ -132,6 +132,7 @@ def test_a_fingerprint_names_kinds_of_devices_and_no_numbers_of_them(
     torch = pytest.importorskip("torch")
     names = {"cuda:0": "NVIDIA L4", "cuda:1": "NVIDIA L4", "cuda:2": "NVIDIA A100"}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device])
 
     def fingerprint(device: Any) -> Any:
@@ -145,6 +146,7 @@ def test_a_fingerprint_names_kinds_of_devices_and_no_numbers_of_them(
 def test_every_device_is_named_with_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA L4")
     reranker = flag_reranker(NOWHERE, device=["cuda:0", "cuda:1"], dtype="float16")
     assert reranker.device == "cuda:0 (NVIDIA L4), cuda:1 (NVIDIA L4)"
@@ -166,8 +168,28 @@ def test_impossible_lists_are_refused_at_once(make: Any, changes: dict[str, Any]
         make(NOWHERE, **changes)
 
 
-def test_a_list_of_gpus_without_any_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("make", RERANKERS)
+@pytest.mark.parametrize("device", ["cuda:1", "gpu", "meta", "cuda:x", "", "cpu:0", "CPU"])
+def test_a_device_without_any_gpu_is_refused_with_what_to_do(
+    make: Any, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="device is cuda:1, but torch sees no GPU; use device=cpu"):
-        _ = flag_reranker(NOWHERE, device=["cpu", "cuda:1"]).device
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError) as refusal:
+        _ = make(NOWHERE, device=["cpu", device]).device
+    expected = "expected cpu with dtype=float32: torch sees no GPU"
+    assert str(refusal.value) == f"reranker.device is {device!r}; {expected}"
+
+
+@pytest.mark.parametrize("device", ["cuda:2", "gpu", "meta", "cuda:-1", "cuda:01"])
+def test_a_gpu_that_is_not_there_is_refused_beside_those_that_are(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA L4")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert flag_reranker(NOWHERE, device="cuda").device == "cuda (NVIDIA L4)"
+    with pytest.raises(ConfigError) as refusal:
+        _ = flag_reranker(NOWHERE, device=device).device
+    assert str(refusal.value) == f"reranker.device is {device!r}; expected cuda:0, cuda:1, cpu"

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.readiness.conftest import PATIENCE_S
+
 COMMIT = "c" * 40
 FILES = {"model.safetensors": 2_000_000_000, "onnx/model.onnx": 2_000_000_000, "config.json": 600}
 
@@ -135,6 +137,26 @@ def test_a_hub_out_of_reach_is_a_fault_that_says_what_to_bring(tmp_path: Path) -
         f"on a machine that reaches the hub, run 'HF_HOME=FOLDER hf download some/model --revision {COMMIT}', bring "
         "FOLDER here and set HF_HOME=FOLDER"
     )
+
+
+def test_a_hub_that_drips_is_a_fault_in_time(tmp_path: Path, dripping: int) -> None:
+    hurried = f"from evalkit.readiness import patience; patience.PATIENCE_S = {PATIENCE_S}\n{LOOK}"
+    weights, _ = look(tmp_path, f"http://127.0.0.1:{dripping}", hurried)
+    assert weights["status"] == "fault"
+    assert weights["found"].endswith(f", and the hub gave no answer within {PATIENCE_S} s")
+    assert "hf download some/model" in weights["advice"]
+
+
+def test_a_library_that_cannot_be_imported_is_a_fault_that_says_so(tmp_path: Path) -> None:
+    """Installed, and without one of its own parts; what needs no hub is looked at all the same."""
+    package = tmp_path / "broken" / "huggingface_hub"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('libhub.so: cannot open shared object file')")
+    broken = f"import sys; sys.path.insert(0, {str(package.parent)!r})\n{LOOK}"
+    whole = broken.replace("model(", "looked('embedder weights', lambda: model(").replace("Part())", "Part()))")
+    (check,) = look(tmp_path, "http://127.0.0.1:9", f"from evalkit.readiness.outcome import looked\n{whole}")
+    found = "could not be looked at (ImportError: libhub.so: cannot open shared object file)"
+    assert (check["name"], check["status"], check["found"]) == ("embedder weights", "fault", found)
 
 
 def test_offline_mode_is_a_fault_that_says_so(tmp_path: Path, hub: tuple[str, list[str]]) -> None:

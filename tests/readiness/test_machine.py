@@ -38,6 +38,12 @@ def test_a_file_in_a_folders_place_is_a_fault(tmp_path: Path, below: str) -> Non
     assert check.advice == "set reports_dir to another folder"
 
 
+def test_a_name_that_is_longer_than_any_can_be_is_a_fault() -> None:
+    path = Path("/") / ("x" * 300)
+    check = folder("cache_dir", path, 0)
+    assert (check.status, check.found) == ("fault", f"{path} cannot be written (File name too long)")
+
+
 def test_a_full_disk_is_a_fault(tmp_path: Path) -> None:
     check = folder("cache_dir", tmp_path, 10**18)
     assert check.status == "fault"
@@ -45,31 +51,28 @@ def test_a_full_disk_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_where_no_model_may_use_a_gpu_torch_is_not_asked() -> None:
-    assert gpu([{"threads": None}], None) is None
+    assert list(gpu([{"threads": None}], None)) == []
 
 
 def test_a_gpu_that_is_not_there_is_a_fault() -> None:
-    check = gpu([{"device": ["cuda:0", "cuda:1"], "dtype": "float16"}], [NEW])
-    assert check is not None
+    (check,) = gpu([{"device": ["cuda:0", "cuda:1"], "dtype": "float16"}], [NEW])
     assert check.status == "fault"
     assert check.found == "new with 24 GB; cuda:1 is asked for"
 
 
 def test_torch_itself_is_asked_which_gpus_there_are() -> None:
     torch = pytest.importorskip("torch")
-    check = gpu([{"device": f"cuda:{torch.cuda.device_count()}", "dtype": "float32"}])
-    assert check is not None
+    (check,) = gpu([{"device": f"cuda:{torch.cuda.device_count()}", "dtype": "float32"}])
     assert check.status == "fault"
 
 
 def test_bfloat16_on_a_gpu_without_it_is_a_warning() -> None:
     settings = {"device": None, "dtype": "bfloat16"}
-    assert [gpu([settings], [card]).status for card in (OLD, NEW)] == ["warning", "ok"]  # type: ignore[union-attr]
+    assert [check.status for card in (OLD, NEW) for check in gpu([settings], [card])] == ["warning", "ok"]
 
 
 def test_without_a_gpu_null_means_the_cpu() -> None:
-    check = gpu([{"device": None, "dtype": "float32"}], [])
-    assert check is not None
+    (check,) = gpu([{"device": None, "dtype": "float32"}], [])
     assert (check.status, check.found) == ("ok", "none that torch sees")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -101,6 +102,24 @@ def running(reranker: Reranker, keys: Sequence[str] = (), **changes: Any) -> Ite
         service.stop()
         thread.join(30)
         assert not thread.is_alive()
+
+
+def half_a_client(service: Running, body: str, length: int | None = None) -> socket.socket:
+    """Sends a request over a socket of its own and reads no answer."""
+    host, port = service.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    head = f"POST /v1/rerank HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length or len(body)}\r\n\r\n"
+    connection.sendall(f"{head}{body}".encode())
+    return connection
+
+
+def answers(http: httpx.Client) -> bool:
+    """Whether anybody listens there."""
+    try:
+        http.get("/health")
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def until(condition: Any, seconds: float = 10) -> None:

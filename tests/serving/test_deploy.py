@@ -6,7 +6,9 @@ import re
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from evalkit.composition import compose_config
 from evalkit.config import build_reranker, build_serve_settings
 from evalkit.serving.settings import KEYS_VARIABLE
 from evalkit.testing import FunctionReranker
-from tests.serving.running import running
+from tests.serving.running import Held, answers, running, until
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".deploy"
@@ -103,8 +105,19 @@ def test_no_secret_has_a_value() -> None:
 
 
 def test_the_engine_waits_longer_than_the_service_takes() -> None:
+    """Measured with a model that is in the middle of a pass, and stays there."""
+    held = Held()
+    with running(held, grace_s=1) as service, ThreadPoolExecutor(1) as pool:
+        held.free.clear()
+        sent = pool.submit(service.rerank, "a", ["a"])
+        assert held.started.wait(10)
+        started = monotonic()
+        service.service.stop()
+        until(lambda: not answers(service.http), 20)
+        beyond_s = monotonic() - started - 1
+        assert sent.result().status_code == 503
     grace_s = build_serve_settings(compose_config([])).grace_s
-    assert int(COMPOSE["services"]["rerank"]["stop_grace_period"].removesuffix("s")) >= grace_s + 10
+    assert int(COMPOSE["services"]["rerank"]["stop_grace_period"].removesuffix("s")) >= grace_s + beyond_s + 5
 
 
 def test_the_health_check_tells_a_service_from_none() -> None:

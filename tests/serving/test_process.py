@@ -11,8 +11,9 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from time import sleep
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from time import monotonic, sleep
 
 import httpx
 import pytest
@@ -27,9 +28,10 @@ CLIENTS = 8
 class Process:
     """The command, and what it printed."""
 
-    def __init__(self, overrides: Sequence[str]) -> None:
+    def __init__(self, overrides: Sequence[str], files: int) -> None:
+        words = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", sys.executable, "-m", "evalkit", "serve"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "evalkit", "serve", *overrides],
+            [*words, *overrides],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -49,8 +51,8 @@ class Process:
 
 
 @contextmanager
-def process(*overrides: str) -> Iterator[Process]:
-    started = Process(overrides)
+def process(*overrides: str, files: int = 1024) -> Iterator[Process]:
+    started = Process(overrides, files)
     try:
         yield started
     finally:
@@ -150,3 +152,55 @@ def test_it_says_where_it_is_and_what_it_serves() -> None:
         assert service.url.startswith("http://127.0.0.1:")
         health = json.loads(httpx.get(f"{service.url}/health", trust_env=False).text)
         assert (health["status"], health["model"]) == ("ready", "reranker_en")
+
+
+LONG = {"query": QUESTION, "documents": [f"{number} {' '.join(DOCUMENTS * 10)}" for number in range(1000)]}
+"""Minutes of work."""
+
+
+def begun(service: Process, pool: ThreadPoolExecutor) -> Future[httpx.Response]:
+    """The long request, with its first slice in work."""
+
+    def waiting() -> bool:
+        return "evalkit_queue_pairs 936.0" in httpx.get(f"{service.url}/metrics", trust_env=False).text
+
+    sent = pool.submit(httpx.post, f"{service.url}/v1/rerank", json=LONG, timeout=60, trust_env=False)
+    until(waiting)
+    return sent
+
+
+def test_a_long_request_delays_the_end_by_no_more_than_the_grace() -> None:
+    with process("serve.port=0", "serve.grace_s=1") as service, ThreadPoolExecutor(1) as pool:
+        sent = begun(service, pool)
+        started = monotonic()
+        assert service.ended(signal.SIGTERM) == (0, "")
+        assert monotonic() - started < 6
+        assert (sent.result().status_code, sent.result().json()["type"]) == (503, "stopping")
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    with process("serve.port=0") as service, ThreadPoolExecutor(1) as pool:
+        sent = begun(service, pool)
+        service.process.send_signal(signal.SIGTERM)
+        until(lambda: httpx.get(f"{service.url}/health", trust_env=False).status_code == 503)
+        started = monotonic()
+        assert service.ended(signal.SIGTERM) == (-signal.SIGTERM, "")
+        assert monotonic() - started < 3
+        with pytest.raises(httpx.TransportError):
+            sent.result()
+
+
+def test_more_unfinished_heads_than_files_shut_nobody_out() -> None:
+    with process("serve.port=0", "serve.timeout_s=3", files=200) as service, ExitStack() as held:
+        address = httpx.URL(service.url)
+        for _ in range(230):
+            connection = held.enter_context(socket.create_connection((address.host, address.port), 5))
+            connection.sendall(b"POST /v1/rerank HT")
+        for _ in range(3):
+            assert httpx.get(f"{service.url}/health", timeout=3, trust_env=False).status_code == 200
+        connection.settimeout(10)
+        assert connection.recv(1) == b""
+        held.close()
+        code, errors = service.ended(signal.SIGTERM)
+    assert code == 0
+    assert len(errors) < 500

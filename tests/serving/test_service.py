@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 import httpx
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError, ModelError
 from evalkit.ports import Pair
+from evalkit.serving.bodies import BIG
 from evalkit.serving.service import Service
 from evalkit.testing import FunctionReranker
-from tests.serving.running import Held, Running, running, settings, until
+from tests.serving.running import Held, Running, answers, half_a_client, running, settings, until
 
 FINGERPRINT = {"backend": "testing", "model": "overlap", "max_length": 512}
 
@@ -63,13 +65,15 @@ def test_the_interface_is_described(served: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/v1/rerank", 405), ("POST", "/health", 405)]
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("POST", "/v1/rerank/", 404), ("GET", "/v1/rerank", 405), ("POST", "/health", 405)],
 )
 def test_what_is_no_route_is_answered_with_the_routes(served: Running, method: str, path: str, status: int) -> None:
     answer = served.http.request(method, path)
     assert answer.status_code == status
     assert answer.json()["type"] == "no_such_route"
     assert ("allow" in answer.headers) == (status == 405)
+    assert "location" not in answer.headers
     assert "/v1/rerank" in answer.json()["message"]
 
 
@@ -112,6 +116,38 @@ def test_pairs_passes_and_memory_are_measured(served: Running) -> None:
     assert served.metric("process_resident_memory_bytes") > 10 * 2**20
     assert served.metric("evalkit_device_memory_bytes") == 0
     assert served.metric("evalkit_queue_pairs") == 0
+
+
+def test_a_service_that_nobody_asked_has_scored_nothing() -> None:
+    with running(FunctionReranker()) as service:
+        assert (service.metric("evalkit_pairs_total"), service.metric("evalkit_model_seconds_count")) == (0, 0)
+
+
+def test_a_large_request_is_answered_as_a_small_one(served: Running) -> None:
+    documents = ["b " * 250_000, "a " * 100_000]
+    answer = served.rerank("a", documents, return_documents=True, raw_scores=True)
+    assert len(answer.request.content) > BIG
+    assert [(found["relevance_score"], found["document"]["text"]) for found in answer.json()["results"]] == [
+        (1, documents[1]),
+        (0, documents[0]),
+    ]
+
+
+def test_bodies_that_are_read_at_once_are_limited_together() -> None:
+    """Eight of the largest: seven that are never completed leave room for one more, eight do not."""
+    part = "x" * (2**20 - 1000)
+    body = {"query": "a", "documents": ["b" * (2**20 - 2000)]}
+    with running(FunctionReranker(), max_body_mb=1, max_text_chars=2**20) as service, ExitStack() as held:
+        for _ in range(7):
+            held.enter_context(half_a_client(service, part, length=2**20))
+        assert service.http.post("/v1/rerank", json=body).status_code == 200
+        held.enter_context(half_a_client(service, part, length=2**20))
+        until(lambda: service.http.post("/v1/rerank", json=body).status_code == 503)
+        refused = service.http.post("/v1/rerank", json=body)
+        assert (refused.json()["type"], refused.headers["retry-after"]) == ("busy", "1")
+        assert service.rerank("a", ["a"]).status_code == 200
+        held.close()
+        until(lambda: service.http.post("/v1/rerank", json=body).status_code == 200)
 
 
 def test_pairs_that_are_longer_than_the_model_reads_are_counted_and_said() -> None:
@@ -179,7 +215,7 @@ def test_nothing_is_scored_before_the_model_is_loaded() -> None:
     thread.start()
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-            until(lambda: _answers(http))
+            until(lambda: answers(http))
             assert (http.get("/health").status_code, http.get("/health").json()["status"]) == (503, "loading")
             early = http.post("/v1/rerank", json={"query": "q", "documents": ["a"]})
             assert (early.status_code, early.json()["type"], early.headers["retry-after"]) == (503, "loading", "5")
@@ -209,6 +245,73 @@ def test_a_service_that_cannot_say_that_it_is_ready_ends() -> None:
 
     with pytest.raises(BrokenPipeError):
         Service(FunctionReranker(), settings(), ()).run(gone)
+
+
+def test_a_service_that_is_stopped_while_it_loads_does_not_wait_for_the_model() -> None:
+    class Slow(FunctionReranker):
+        def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+            loading.set()
+            assert opened.wait(20)
+            return super().score(pairs)
+
+    loading, opened = threading.Event(), threading.Event()
+    service = Service(Slow(), settings(grace_s=2), ())
+    thread = threading.Thread(target=service.run, args=(lambda _: None,))
+    thread.start()
+    try:
+        assert loading.wait(10)
+        service.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert service.abandoned
+    finally:
+        opened.set()
+
+
+def test_a_worker_that_fails_ends_the_service_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("confidential")
+
+    seen: list[tuple[int, str]] = []
+
+    def ask(url: str) -> None:
+        with httpx.Client(base_url=url, trust_env=False) as http:
+            failed = http.post("/v1/rerank", json={"query": "q", "documents": ["a"]})
+            health = http.get("/health")
+            seen.extend([(failed.status_code, failed.json()["type"]), (health.status_code, health.json()["status"])])
+
+    clients: list[threading.Thread] = []
+
+    def ready(url: str) -> None:
+        clients.append(threading.Thread(target=ask, args=(url,)))
+        clients[0].start()
+
+    monkeypatch.setattr("evalkit.serving.queue.Queue.give_back", broken)
+    with pytest.raises(RuntimeError) as caught:
+        Service(FunctionReranker(), settings(), ()).run(ready)
+    clients[0].join(10)
+    assert str(caught.value) == "the service's worker failed (KeyError); start the service again"
+    assert seen == [(503, "failed"), (503, "failed")]
+    assert "confidential" not in caplog.text
+
+
+def test_a_text_that_breaks_a_binding_fails_its_request_alone() -> None:
+    """A panic of code in Rust is no Exception."""
+
+    class Panic(BaseException):
+        pass
+
+    def score(_: str, document: str) -> float:
+        if document == "odd":
+            raise Panic
+        return 1.0
+
+    with running(FunctionReranker(score)) as service:
+        failed = service.rerank("q", ["odd"])
+        assert (failed.status_code, failed.json()["type"]) == (500, "model_failed")
+        assert service.rerank("q", ["a"]).status_code == 200
 
 
 def test_a_taken_port_is_said() -> None:
@@ -244,11 +347,3 @@ def test_a_held_reranker_lets_the_service_answer_health() -> None:
         assert service.http.get("/health").status_code == 200
         held.free.set()
         thread.join(10)
-
-
-def _answers(http: httpx.Client) -> bool:
-    try:
-        http.get("/health")
-    except httpx.TransportError:
-        return False
-    return True

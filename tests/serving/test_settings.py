@@ -21,6 +21,10 @@ VARIABLE = "EVALKIT_SERVE_API_KEY"
         ({"host": 7}, "serve.host is of type int; expected text"),
         ({"max_documents": 0}, "serve.max_documents is 0; expected a whole number of at least 1"),
         ({"timeout_s": 0}, "serve.timeout_s is 0; expected a whole number of at least 1"),
+        (
+            {"max_wait_ms": 2001, "timeout_s": 2},
+            "serve.max_wait_ms is 2001; expected serve.timeout_s, 2000 ms, at most",
+        ),
         ({"micro_batching": "no"}, "serve.micro_batching is 'no'; expected true or false"),
         ({"model_names": "rerank-v3.5"}, "serve.model_names is 'rerank-v3.5'; expected a list of names"),
         ({"max_queue_pairs": 10}, "serve.max_queue_pairs is 10, less than a request of serve.max_documents, 1000"),

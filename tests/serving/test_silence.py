@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.serving.running import Held, running, until
-from tests.serving.test_load import half_a_client
+from tests.serving.running import Held, half_a_client, running, until
 
 MARKER = "confidential-7319"
 
@@ -88,3 +87,16 @@ def test_an_exception_of_the_service_itself_tells_its_type_alone(
     captured = capfd.readouterr()
     assert MARKER not in captured.out + captured.err + logged(caplog)
     assert "the service failed on a request: KeyError" in caplog.text
+
+
+def test_clients_that_speak_something_else_fill_no_log(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(Held()) as service:
+        upgraded = service.http.get("/health", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+        assert upgraded.status_code == 200
+        with half_a_client(service, "no HTTP\r\n\r\n", length=1) as other:
+            other.settimeout(5)
+            assert other.recv(100)
+    captured = capfd.readouterr()
+    assert captured.out + captured.err + logged(caplog) == ""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from decimal import Decimal, getcontext
+from time import process_time
 from typing import Any
 
 import numpy as np
 import pytest
 
+from evalkit.serving.job import Scored
 from evalkit.serving.refusal import Refusal
 from evalkit.serving.wire import RerankRequest, answer, names_of, read_request, sigmoid
-from evalkit.serving.worker import Scored
 from tests.serving.running import settings
 
 NAMES = ("bge-reranker-v2-m3", "BAAI/bge-reranker-v2-m3")
@@ -67,18 +69,20 @@ def test_the_model_is_asked_for_by_its_names_or_not_at_all(name: str | None) -> 
         (b"SECRET", 400, "no JSON document in UTF-8. Invalid JSON: expected value at line 1 column 1"),
         (b'{"query": "\xff"}', 400, "Invalid JSON: invalid unicode code point"),
         (b'{"query": "\\ud800", "documents": ["SECRET"]}', 400, "no JSON document in UTF-8"),
+        (b'{"query": "q", "documents": [{"text": "SECRET", "n": NaN}]}', 400, "Invalid JSON: expected value at line 1"),
+        (b'{"query": "q", "documents": [{"text": "SECRET", "n": [-1e999]}]}', 400, "a number beyond those that can be"),
         (["SECRET"], 422, "body: Input should be an object"),
         ({"documents": ["SECRET"]}, 422, "query: Field required"),
         ({"query": ["SECRET"], "documents": ["a"]}, 422, "query: Input should be a valid string"),
         ({"query": "SECRET", "documents": []}, 422, "documents: List should have at least 1 item"),
-        ({"query": "SECRET", "documents": "SECRET"}, 422, "documents: Input should be a valid array"),
+        ({"query": "SECRET", "documents": "SECRET"}, 422, "documents: Input should be a valid list"),
         ({"query": "SECRET", "documents": ["a", 7]}, 422, "documents.1: Input should be a valid string"),
         ({"query": "SECRET", "documents": [{"SECRET": "SECRET"}]}, 422, "documents.0: no text under text"),
         ({"query": "q", "documents": [{"text": ["SECRET"]}]}, 422, "documents.0: no text under text"),
         ({"query": "q", "documents": [{"text": "SECRET"}], "rank_fields": ["SECRET"]}, 422, "under any of rank_fields"),
         ({"query": "SECRET", "documents": ["a"], "top_n": 0}, 422, "top_n: Input should be greater than or equal to 1"),
         ({"query": "SECRET", "documents": ["a"], "top_n": "3"}, 422, "top_n: Input should be a valid integer"),
-        ({"query": 1, "documents": [2, 3], "top_n": 0}, 422, "and 3 more"),
+        ({"query": 1, "documents": [2, 3], "top_n": 0}, 422, "and 1 more"),
         ({"query": "q", "documents": ["a"], "model": "SECRET"}, 404, "one model, bge-reranker-v2-m3; ask for it"),
     ],
 )
@@ -100,6 +104,67 @@ def test_what_is_no_request_is_refused_without_a_quotation(body: Any, status: in
 def test_a_request_beyond_the_limits_is_refused(body: Any, kind: str, message: str) -> None:
     refusal = refused(body, max_documents=2, max_text_chars=10)
     assert (refusal.status, refusal.kind) == (413, kind)
+    assert message in refusal.message
+
+
+def test_a_byte_order_mark_is_no_fault() -> None:
+    request, _ = read(b'\xef\xbb\xbf{"query": "q", "documents": ["a"]}')
+    assert request.query == "q"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"query": "a", "documents": [' + b"1," * 1_000_000 + b"1]}",
+        b'{"query": "a", "documents": ["x"], "z": [' + b"{}," * 1_000_000 + b"{}]}",
+        b'{"query": "a", "documents": ["x"], "z": ' + b"[" * 1_000_000,
+        b'{"query": "a", "documents": [' + b'"x",' * 1_000_000 + b'"x"]}',
+    ],
+)
+def test_a_small_body_that_holds_millions_of_values_makes_nothing_large(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        refusal = refused(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (refusal.status, refusal.kind) == (413, "too_many_values")
+    assert "more than 301000 strings, commas and brackets" in refusal.message
+    assert peak < 2**20
+
+
+def test_signs_within_texts_are_no_values() -> None:
+    text = ',[{\\"' * 20_000
+    request, _ = read({"query": "q", "documents": [text] * 2}, max_documents=2, max_text_chars=10**6)
+    assert request.documents == [text, text]
+
+
+@pytest.mark.parametrize("end", [b"", b"\\"])
+def test_a_text_that_never_ends_is_read_once(end: bytes) -> None:
+    """Quotation marks that are part of it would each begin another search to the end."""
+    started = process_time()
+    assert refused(b'{"query": "' + b'\\"' * 500_000 + end).kind == "invalid_json"
+    assert process_time() - started < 1
+
+
+@pytest.mark.parametrize("field", ["documents", "rank_fields"])
+def test_the_first_bad_value_of_a_list_ends_its_reading(field: str) -> None:
+    message = refused({"query": "q", "documents": ["a"], field: [1] * 200_000}).message
+    assert message.count(f"{field}.0: ") == message.count(": ") <= 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "message"),
+    [
+        (["t", "t"], 422, "rank_fields: a name stands there twice"),
+        ([f"f{place}" for place in range(101)], 422, "rank_fields: List should have at most 100 items"),
+        (["t", "u"], 413, "a text of 11 characters; expected 10 at most"),
+    ],
+)
+def test_rank_fields_make_no_small_request_large(fields: list[str], status: int, message: str) -> None:
+    body = {"query": "q", "documents": [{"t": "12345", "u": "12345"}], "rank_fields": fields}
+    refusal = refused(body, max_text_chars=10)
+    assert refusal.status == status
     assert message in refusal.message
 
 

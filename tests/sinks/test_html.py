@@ -127,7 +127,7 @@ def test_at_what_latency(drawn: Page) -> None:
     """40 ms at the median for 15 points are 37.5 points per 100 ms."""
     assert (
         "At top-k 10, reranking takes 40 ms per query at the median (p50) and 50 ms at the 95th percentile (p95); "
-        "stage 1, the embedding and the search before it, takes 10 ms and 12 ms. That is +37.50 points per 100 ms."
+        "stage 1 takes 10 ms and 12 ms. That is +37.50 points per 100 ms."
     ) in section(drawn, "latency")
 
 

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from matplotlib.text import Text
 from evalkit import manifest
 from evalkit.analysis.between import contrast
 from evalkit.analysis.gate import hold
-from evalkit.analysis.regression import Baseline
+from evalkit.analysis.regression import Baseline, regression
 from evalkit.data.runs import RunFile
 from evalkit.folder import read_result
 from evalkit.models.bm25 import Bm25
@@ -132,6 +133,21 @@ def test_the_table_and_its_heading_name_the_method(results: dict[str, EvalResult
     ]
 
 
+def test_words_that_were_cut_to_stems_are_told_wherever_the_model_is_named(results: dict[str, EvalResult]) -> None:
+    stemmed = {**results["bm25"].provenance.fingerprints, "sparse": Bm25(1.2, 0.75, "english").fingerprint}
+    result = replace(results["bm25"], provenance=replace(results["bm25"].provenance, fingerprints=stemmed))
+    assert table.model_lines(result)[0] == "sparse: bm25 k1=1.2 b=0.75 stemmer=english (evalkit)"
+    assert "bm25 k1=1.2 b=0.75 stemmer=english" in sheets.evaluation(result).tags.values()
+
+
+def test_where_words_alone_were_searched_no_reader_meets_embeddings(
+    results: dict[str, EvalResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = list(shown(results["bm25"], tmp_path, capsys))
+    assert [text for text in found if re.search("embed", text, re.IGNORECASE)] == []
+    assert "Stage 1: p50 " in found[1]
+
+
 def test_mlflow_names_the_child_and_tags_the_method(results: dict[str, EvalResult]) -> None:
     parent, (first, *_) = sheets.evaluation(results["hybrid"]), sheets.systems(results["hybrid"])
     assert (first.name, first.tags["system"]) == ("hybrid", "hybrid")
@@ -199,6 +215,17 @@ def test_a_baseline_of_another_retrieval_is_not_comparable(
     (ruling,) = [one for one in rulings if "not comparable" in one.message]
     assert ruling.status == "error"
     assert what in ruling.message
+
+
+def test_a_baseline_of_another_retrieval_is_told_before_the_settings_that_follow(
+    results: dict[str, EvalResult],
+) -> None:
+    kept, new = (Baseline.of(results[name], results[name].design.expectation) for name in ("bm25", "hybrid"))
+    expected = f"not comparable with {kept.run_id} of {kept.created}: stage 1: bm25 in the baseline, hybrid here; "
+    assert regression(new, kept, Rules()).message.startswith(expected)
+    unsaid = regression(new, replace(kept, stage_one=None), Rules()).message
+    assert "stage 1:" not in unsaid
+    assert "embedder.model absent in the baseline" in unsaid
 
 
 def test_another_retrieval_is_another_run(results: dict[str, EvalResult]) -> None:

@@ -56,8 +56,8 @@ class Connections:
             raise self._refused(address.host)
         if offline and not address.is_loopback:
             raise ConfigError(
-                f"offline is true, but {role}.url names {address.host}: only localhost, and addresses such as 127.0.0.1, "
-                "are this machine for certain; name one of these, or set offline=false if texts may be sent elsewhere"
+                f"offline is true, but {role}.url names {address.host}, and only localhost and addresses such as "
+                "127.0.0.1 are this machine for certain; name one of these, or set offline=false if texts may leave it"
             )
         weakref.finalize(self, _close, self._idle)
 

@@ -10,11 +10,11 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.checks import boolean, unfit
+from evalkit.checks import boolean, text, unfit
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.prompts import Prompts
 from evalkit.models.remote.dialects import EMBED
-from evalkit.models.remote.service import Choices, Service
+from evalkit.models.remote.model import Choices, RemoteModel
 from evalkit.ports import Vectors
 from evalkit.types import Fingerprint
 
@@ -48,14 +48,15 @@ class HttpEmbedder:
         normalize: bool,
         **service: Unpack[Choices],
     ) -> None:
+        text("embedder.dialect", dialect)
         if dialect not in EMBED:
             raise unfit("embedder.dialect", dialect, f"one of {', '.join(EMBED)}")
         boolean("embedder.normalize", normalize)
-        self._service = Service("embedder", **service)
+        self._remote = RemoteModel("embedder", **service)
         self._name = dialect
         self._dialect = EMBED[dialect]
-        self._query_fields = self._service.fields("query_fields", query_fields, self._dialect.taken)
-        self._document_fields = self._service.fields("document_fields", document_fields, self._dialect.taken)
+        self._query_fields = self._remote.fields("query_fields", query_fields, self._dialect.taken)
+        self._document_fields = self._remote.fields("document_fields", document_fields, self._dialect.taken)
         self._prompts = Prompts("embedder", query_prompt, document_prompt)
         self._normalize = normalize
         self._dimension: int | None = None
@@ -67,7 +68,7 @@ class HttpEmbedder:
         return {
             "backend": "http",
             "dialect": self._name,
-            "weights": self._service.weights,
+            "weights": self._remote.weights,
             "query_fields": json.dumps(self._query_fields, sort_keys=True),
             "document_fields": json.dumps(self._document_fields, sort_keys=True),
             **self._prompts.fingerprint,
@@ -110,12 +111,12 @@ class HttpEmbedder:
         )
 
     def _embed(self, texts: Sequence[str], fields: Mapping[str, Any]) -> Vectors:
-        rows = self._service.rows([(fields, texts)], self._ask)
+        rows = self._remote.rows([(fields, texts)], self._ask)
         return np.empty((0, self._dimension or 0), dtype=np.float32) if rows is None else rows
 
     def _ask(self, fields: Mapping[str, Any], texts: Sequence[str]) -> Vectors | None:
-        request = {**fields, **self._dialect.ask(self._service.model, texts)}
-        answer = self._service.endpoint.post(self._dialect.path, request, len(texts))
+        request = {**fields, **self._dialect.ask(self._remote.model, texts)}
+        answer = self._remote.endpoint.post(self._dialect.path, request, len(texts))
         return None if answer is None else self._vectors(answer, texts)
 
     def _vectors(self, answer: bytes, texts: Sequence[str]) -> Vectors:
@@ -158,4 +159,4 @@ class HttpEmbedder:
         return rows.astype(np.float32)
 
     def _unusable(self, found: str) -> ModelError:
-        return self._service.unusable(found, self._dialect.named)
+        return self._remote.unusable(found, self._dialect.named)

@@ -8,6 +8,10 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from io import BufferedReader, RawIOBase
 from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class OversizedAnswer(Exception):  # noqa: N818 - what was found, as the others are named that http.client raises
@@ -73,7 +77,7 @@ class _Timed(RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int | None:  # type: ignore[override] - of whatever can be written to
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
         left = self._end - monotonic()
         if left <= 0:
             raise TimeoutError

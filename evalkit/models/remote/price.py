@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from threading import Lock
@@ -11,7 +11,13 @@ from typing import Any, Literal, get_args
 from evalkit.checks import text, unfit
 from evalkit.errors import ConfigError
 
+_LOG = logging.getLogger("evalkit.models")
+
 _Unit = Literal["1000_requests", "million_tokens"]
+_UNITS: Mapping[_Unit, int] = {"1000_requests": 1000, "million_tokens": 1_000_000}
+_MOST_AMOUNT = 1_000_000
+_MOST_UNITS = 2**53
+"""Beyond it, numbers of a JSON answer are no longer exact."""
 _FORM = "null, or a mapping such as {amount: 2.0, currency: USD, per: 1000_requests}"
 
 
@@ -34,8 +40,8 @@ class Price:
 
     def __post_init__(self) -> None:
         number = isinstance(self.amount, int | float) and not isinstance(self.amount, bool)
-        if not (number and 0 <= self.amount < math.inf):
-            raise unfit("reranker.price.amount", self.amount, "a number of at least 0")
+        if not (number and 0 <= self.amount <= _MOST_AMOUNT):
+            raise unfit("reranker.price.amount", self.amount, "a number from 0 to a million")
         text("reranker.price.currency", self.currency)
         if not self.currency:
             raise ConfigError("reranker.price.currency is empty; expected one such as USD")
@@ -76,16 +82,18 @@ class Meter:
         return None if self._price is None else self._price.currency
 
     @property
-    def spent(self) -> float | None:
-        """What all answers cost; None without a price, or where one does not tell the tokens that it bills."""
+    def billed(self) -> float | None:
+        """What all answers billed, in what the price counts; None without one, or where an answer does not say."""
         if self._price is None:
             return None
-        if self._price.per == "1000_requests":
-            return self._price.amount * self._requests / 1000
-        return None if self._tokens is None else self._price.amount * self._tokens / 1_000_000
+        return self._requests if self._price.per == "1000_requests" else self._tokens
+
+    def cost(self, billed: float) -> float | None:
+        """Of so many requests or tokens; None without a price."""
+        return None if self._price is None else billed * self._price.amount / _UNITS[self._price.per]
 
     def add(self, answer: Any) -> None:
-        """Count one answer: as one request, unless it bills more, with the tokens that it names.
+        """Count one answer: as one request, unless it says what it bills, with the tokens that it names.
 
         Cohere counts search units: a query with up to 100 documents, long ones in several parts
         (docs.cohere.com/docs/how-does-cohere-pricing-work). Others name tokens as ``usage.total_tokens``.
@@ -96,12 +104,18 @@ class Meter:
         requests = _number(answer, "meta", "billed_units", "search_units")
         tokens = _number(answer, "usage", "total_tokens")
         with self._lock:
-            self._requests += requests or 1
+            self._requests += 1 if requests is None else requests
+            missed = tokens is None and self._tokens is not None
             self._tokens = None if tokens is None or self._tokens is None else self._tokens + tokens
+        if missed and self._price is not None and self._price.per == "million_tokens":
+            _LOG.warning(
+                "the reranker's answer does not name its tokens (usage.total_tokens): no cost will be shown, although "
+                "reranker.price is per million_tokens; give one per 1000_requests, or null"
+            )
 
 
 def _number(answer: Any, *path: str) -> float | None:
     for key in path:
         answer = answer.get(key) if isinstance(answer, Mapping) else None
-    number = isinstance(answer, int | float) and not isinstance(answer, bool) and 0 <= answer < math.inf
+    number = isinstance(answer, int | float) and not isinstance(answer, bool) and 0 <= answer <= _MOST_UNITS
     return float(answer) if number else None

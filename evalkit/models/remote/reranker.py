@@ -12,13 +12,13 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.checks import unfit, whole_number
+from evalkit.checks import text, unfit, whole_number
 from evalkit.errors import ModelError
 from evalkit.models.limits import SHORTEST_MAX_LENGTH, refuse_too_long
 from evalkit.models.pair_tokens import PairTokens
 from evalkit.models.remote.dialects import RERANK
+from evalkit.models.remote.model import Choices, RemoteModel
 from evalkit.models.remote.price import Meter, Price
-from evalkit.models.remote.service import Choices, Service
 from evalkit.models.weights import Weights
 from evalkit.ports import Pair
 from evalkit.types import Fingerprint
@@ -53,12 +53,13 @@ class HttpReranker:
         price: Mapping[str, Any] | None,
         **service: Unpack[Choices],
     ) -> None:
+        text("reranker.dialect", dialect)
         if dialect not in RERANK:
             raise unfit("reranker.dialect", dialect, f"one of {', '.join(RERANK)}")
-        self._service = Service("reranker", **service)
+        self._remote = RemoteModel("reranker", **service)
         self._name = dialect
         self._dialect = RERANK[dialect]
-        self._fields = self._service.fields("fields", fields, self._dialect.taken)
+        self._fields = self._remote.fields("fields", fields, self._dialect.taken)
         self._meter = Meter(Price.parse(price))
         self._warned = False
 
@@ -68,14 +69,14 @@ class HttpReranker:
         return {
             "backend": "http",
             "dialect": self._name,
-            "weights": self._service.weights,
+            "weights": self._remote.weights,
             "fields": json.dumps(self._fields, sort_keys=True),
         }
 
     @property
     def device(self) -> str:
         """Where it runs, as far as a client can know it."""
-        return f"the server {self._service.endpoint.host}"
+        return f"the server {self._remote.endpoint.host}"
 
     @property
     def currency(self) -> str | None:
@@ -83,9 +84,13 @@ class HttpReranker:
         return self._meter.currency
 
     @property
-    def spent(self) -> float | None:
-        """What its answers have cost so far; None where the price, or what one of them bills, is not known."""
-        return self._meter.spent
+    def billed(self) -> float | None:
+        """Requests or tokens that its answers have billed; None where that, or the price, is not known."""
+        return self._meter.billed
+
+    def cost(self, billed: float) -> float | None:
+        """Of so many requests or tokens; None where no price is known."""
+        return self._meter.cost(billed)
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """The server's scores.
@@ -100,7 +105,7 @@ class HttpReranker:
         places: dict[str, list[int]] = {}
         for place, (query, _) in enumerate(pairs):
             places.setdefault(query, []).append(place)
-        found = self._service.rows(
+        found = self._remote.rows(
             [(query, [pairs[place][1] for place in of_query]) for query, of_query in places.items()], self._ask
         )
         scores = np.empty(len(pairs))
@@ -110,8 +115,8 @@ class HttpReranker:
         return scores
 
     def _ask(self, query: str, documents: Sequence[str]) -> NDArray[np.float64] | None:
-        request = {**self._fields, **self._dialect.ask(self._service.model, query, documents)}
-        answer = self._service.endpoint.post(self._dialect.path, request, len(documents))
+        request = {**self._fields, **self._dialect.ask(self._remote.model, query, documents)}
+        answer = self._remote.endpoint.post(self._dialect.path, request, len(documents))
         return None if answer is None else self._scores(answer, len(documents))
 
     def _scores(self, answer: bytes, n: int) -> NDArray[np.float64]:
@@ -147,12 +152,12 @@ class HttpReranker:
             _LOG.warning(
                 "%s gave %d documents of one query the score 1, as a sigmoid does where it has no resolution left; "
                 "their order is that of stage 1. Ask it for raw scores, if it has them (reranker.fields)",
-                self._service.endpoint,
+                self._remote.endpoint,
                 saturated,
             )
 
     def _unusable(self, found: str) -> ModelError:
-        return self._service.unusable(found, self._dialect.named)
+        return self._remote.unusable(found, self._dialect.named)
 
 
 class RerankerChoices(Choices):

@@ -30,7 +30,7 @@ class Choices(TypedDict):
     url: The server's base, such as ``http://127.0.0.1:8080/v1``; without credentials.
     model: What the server calls the model.
     revision: What identifies its weights: a server does not say, and what is remembered is only as good as this.
-    batch: Texts per request; halved where the server finds that too large.
+    batch: Texts per request, at most; what the server finds too large is sent again in halves.
     concurrency: Requests under way at once, at most.
     key_variable, timeout_s, allow_remote, offline: see :class:`evalkit.models.remote.endpoint.Endpoint`.
     """
@@ -46,7 +46,7 @@ class Choices(TypedDict):
     offline: bool
 
 
-class Service:
+class RemoteModel:
     """A server, the model that is asked for there, and the size and number of requests.
 
     Args:
@@ -83,6 +83,8 @@ class Service:
         self._batch = choices["batch"]
         self._concurrency = choices["concurrency"]
         self._lock = Lock()
+        self._taken = 0
+        self._refused: int | None = None
 
     @property
     def weights(self) -> str:
@@ -169,28 +171,43 @@ class Service:
         begin = 0
         while begin < len(texts):
             batch = texts[begin : begin + self._batch]
-            rows = ask(context, batch)
-            if rows is None:
-                self._halve(batch)
-            else:
-                found.append(rows)
-                begin += len(batch)
+            found.append(self._asked(ask, context, batch))
+            begin += len(batch)
         return np.concatenate(found)
 
-    def _halve(self, batch: Sequence[str]) -> None:
+    def _asked(
+        self, ask: Callable[[Context, Sequence[str]], NDArray[Any] | None], context: Context, batch: Sequence[str]
+    ) -> NDArray[Any]:
+        rows = ask(context, batch)
+        if rows is not None:
+            with self._lock:
+                self._taken = max(self._taken, len(batch))
+            return rows
         if len(batch) == 1:
             raise ModelError(
                 f"{self.endpoint} finds a single text of {len(batch[0])} characters too large (status 413); let it "
                 "cut texts (text-embeddings-inference: --auto-truncate), or raise its limit"
             )
+        half = -(-len(batch) // 2)
+        self._note_refusal(len(batch), half)
+        return np.concatenate([self._asked(ask, context, part) for part in (batch[:half], batch[half:])])
+
+    def _note_refusal(self, size: int, half: int) -> None:
+        """Ask for less from now on where the size is to blame, and not the length of a few texts.
+
+        One refusal may be due to these; a second one, where no request of that size was ever taken, hardly is.
+        """
         with self._lock:
-            if self._batch <= len(batch) // 2:
+            again = self._refused is not None and size >= self._refused
+            self._refused = min(size, self._refused or size)
+            if not again or size <= self._taken or self._batch <= half:
                 return
-            self._batch = len(batch) // 2
+            self._batch = half
         _LOG.warning(
-            "%s finds %d texts too many (status 413): going on with %s.batch=%d",
+            "%s keeps finding %d texts too large (status 413): every request from now on holds %d at most, which costs "
+            "more where each request has its price; set %s.batch to that",
             self.endpoint,
-            len(batch),
+            size,
+            half,
             self._role,
-            self._batch,
         )
