@@ -142,7 +142,8 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     group = key.rpartition(".")[0]
     siblings = sorted({name.removeprefix(f"{group}.").split(".")[0] for name in known if name.startswith(f"{group}.")})
     if _is_open(composed, group):
-        return f"{group} has no {key.removeprefix(f'{group}.')!r} yet; to add it, write +{key}=..."
+        name = key.removeprefix(f"{group}.")
+        return f"{group} holds {', '.join(siblings)} and no {name!r}; to add it, write +{key}=..."
     hint = f" Did you mean {near[0]}?" if near else ""
     listing = f" Keys of {group}: {', '.join(siblings)}." if siblings else ""
     return f"the configuration has no key {key!r}.{hint}{listing}"

@@ -274,9 +274,16 @@ class Executor(Protocol):
     """Runs batches of work, here or elsewhere."""
 
     def map(
-        self, function: Callable[[Sequence[Item]], Outcome], items: Sequence[Item], label: str
+        self,
+        function: Callable[[Sequence[Item]], Outcome],
+        items: Sequence[Item],
+        label: str,
+        unit: Callable[[Item], object] | None = None,
     ) -> Iterator[tuple[Sequence[Item], Outcome]]:
-        """Cut ``items`` into chunks and yield each chunk with its outcome, as soon as it is there."""
+        """Cut ``items`` into chunks and yield each chunk with its outcome, as soon as it is there.
+
+        Neighbours of which ``unit`` says the same stay together where they fit into a chunk.
+        """
         ...
 
 

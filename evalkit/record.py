@@ -172,7 +172,7 @@ class Latency:
         machine: Where: processor, cores, platform.
         device: What the reranker ran on.
         n_queries: Queries that were probed.
-        stage1_p50_ms, stage1_p95_ms: Embedding one query and searching, exactly, at the largest top-k.
+        stage1_p50_ms, stage1_p95_ms: Stage 1 of one query, from its text on, searched exactly, at the largest top-k.
         store: The vector store that was searched.
         in_process: That store lives in this process and is not your server.
         stage2: One entry per top-k.

@@ -54,7 +54,8 @@ def rerank_until_decided(
         best: dict[bytes, Numbers] = {}
         windows: set[bytes] = set()
         computed = 0
-        with closing(in_chunks(plan, list(queue.texts), queue.scorer(reranker), "pairs")) as chunks:
+        work = in_chunks(plan, list(queue.texts), queue.scorer(reranker), "pairs", queue.unit(reranker))
+        with closing(work) as chunks:
             rows = next(chunks)
             remembered = set(rows)
             for n_units, unit in enumerate(order, start=1):

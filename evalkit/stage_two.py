@@ -20,7 +20,7 @@ def rerank(
     """Score each unique pair once, whatever the number of top-k values."""
     with log.phase("rerank"):
         pairs = Pairs.of(plan, reranker, dataset, retrieved)
-        rows, computed = remembered(plan, pairs.texts, pairs.scorer(reranker), "pairs")
+        rows, computed = remembered(plan, pairs.texts, pairs.scorer(reranker), "pairs", pairs.unit(reranker))
         best = best_windows(plan, reranker, pairs, rows)
     log.computed["pairs"] = computed + best.computed
     return pairs.outcome(retrieved, {**rows, **best.rows}, limit_of(reranker), len(best.windows))
@@ -63,6 +63,10 @@ class Pairs:
     def scorer(self, reranker: Reranker) -> Callable[[Sequence[bytes]], Numbers]:
         """From content keys to rows of (raw score, tokens before truncation), the latter where they are counted."""
         return _scorer(reranker, self.texts)
+
+    def unit(self, reranker: Reranker) -> Callable[[bytes], str] | None:
+        """From a content key to what its chunk should hold all of: the pairs of a query that is asked as one."""
+        return _unit(reranker, self.texts)
 
     def outcome(
         self, retrieved: Candidates, rows: Mapping[bytes, Numbers], max_length: int | None, windows: int = 0
@@ -132,7 +136,7 @@ def best_windows(plan: Plan, reranker: Reranker, pairs: Pairs, rows: Mapping[byt
                 keys_of[key] = [key_of(pairs.prefix, *window) for window in read]
                 windows.update(zip(keys_of[key], read, strict=True))
     windows = _in_order(reranker, windows)
-    scored, computed = remembered(plan, windows, _scorer(reranker, windows), "windows")
+    scored, computed = remembered(plan, windows, _scorer(reranker, windows), "windows", _unit(reranker, windows))
     best = {key: np.array([max(float(scored[of][0]) for of in keys), rows[key][1]]) for key, keys in keys_of.items()}
     return BestWindows(best, frozenset(windows), computed)
 
@@ -152,6 +156,10 @@ def _scorer(reranker: Reranker, texts: Mapping[bytes, Pair]) -> Callable[[Sequen
         return np.column_stack([reranker.score(pairs), *counted]).astype(np.float64)
 
     return score
+
+
+def _unit(reranker: Reranker, texts: Mapping[bytes, Pair]) -> Callable[[bytes], str] | None:
+    return (lambda key: texts[key][0]) if isinstance(reranker, AskedByQuery) else None
 
 
 def limit_of(reranker: Reranker) -> int | None:

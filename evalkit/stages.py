@@ -100,10 +100,14 @@ class Log:
 
 
 def remembered(
-    plan: Plan, items: Mapping[bytes, Any], compute: Callable[[Sequence[bytes]], Rows], label: str
+    plan: Plan,
+    items: Mapping[bytes, Any],
+    compute: Callable[[Sequence[bytes]], Rows],
+    label: str,
+    unit: Callable[[bytes], object] | None = None,
 ) -> tuple[dict[bytes, Numbers], int]:
-    """The value of each item, and how many had to be computed."""
-    chunks = in_chunks(plan, list(items), compute, label)
+    """The value of each item, and how many had to be computed; ``unit`` as in :func:`in_chunks`."""
+    chunks = in_chunks(plan, list(items), compute, label, unit)
     values = next(chunks)
     known = len(values)
     for fresh in chunks:
@@ -112,13 +116,20 @@ def remembered(
 
 
 def in_chunks(
-    plan: Plan, keys: Sequence[bytes], compute: Callable[[Sequence[bytes]], Rows], label: str
+    plan: Plan,
+    keys: Sequence[bytes],
+    compute: Callable[[Sequence[bytes]], Rows],
+    label: str,
+    unit: Callable[[bytes], object] | None = None,
 ) -> Generator[dict[bytes, Numbers]]:
-    """First what the cache knows of these keys; then, chunk by chunk, what was computed and is remembered by then."""
+    """First what the cache knows of these keys; then, chunk by chunk, what was computed and is remembered by then.
+
+    Neighbours of which ``unit`` says the same share a chunk where they can.
+    """
     known = plan.cache.get(keys)
     missing = [key for key in keys if key not in known]
     yield known
-    for chunk, rows in plan.executor.map(compute, missing, label):
+    for chunk, rows in plan.executor.map(compute, missing, label, unit):
         check_rows(rows, len(chunk), label)
         fresh = dict(zip(chunk, rows, strict=True))
         plan.cache.put(fresh.items())

@@ -102,6 +102,18 @@ def test_the_shipped_folders_are_found() -> None:
     ("overrides", "what"),
     [
         (["sweep.topk=[10]"], "no key 'sweep.topk'. Did you mean sweep.top_k? Keys of sweep: sequential, top_k."),
+        (
+            ["reranker=http", "reranker.timeout=5"],
+            "no key 'reranker.timeout'. Did you mean reranker.timeout_s? Keys of reranker: _target_, allow_remote, ",
+        ),
+        (
+            ["reranker=http", "reranker.fields={truncate: true}"],
+            "reranker.fields holds raw_scores and no 'truncate'; to add it, write +reranker.fields.truncate=...",
+        ),
+        (
+            ["reranker=http_tokenizer", "reranker.tokenizer={pth: x}"],
+            "no key 'reranker.tokenizer.pth'. Did you mean reranker.tokenizer.path?",
+        ),
         (["expectaton.top_k=10"], "Did you mean expectation.top_k?"),
         (["reranker=nothere"], "Could not find 'reranker/nothere'"),
         (["sweep.top_k=[10"], "cannot read the override sweep.top_k=[10: "),
@@ -215,6 +227,7 @@ def test_a_sink_that_is_no_class_is_named_in_full() -> None:
 
 
 def test_a_group_that_holds_no_settings_is_named() -> None:
-    config = OmegaConf.merge(compose_config([]), OmegaConf.create({"latency": 5}))
-    with pytest.raises(ConfigError, match="^latency is 5; expected a mapping of queries, time_limit_s$"):
+    config = compose_config([])
+    OmegaConf.update(config, "latency", 5, merge=False)
+    with pytest.raises(ConfigError, match=r"^latency is 5; expected a mapping of queries, time_limit_s$"):
         build_plan(config)

@@ -18,7 +18,7 @@ UNJUDGED_POINTS = 5.0
 
 HALF = 0.5
 """A reranker that captures less than this share of the headroom leaves more than it takes; where more than this share
-of the lists end before top-k, a larger one is no way out."""
+of what stage 1 misses is out of reach, a larger top-k is no way out."""
 
 NAMED = 4
 """Rows of the language table that a line names; a table of many languages has hundreds."""
@@ -32,7 +32,7 @@ def advise(
     scoring: Scoring,
     judged: Mapping[str, float],
     languages: Languages | None,
-    lists: Sequence[int],
+    out_of_reach: float,
 ) -> Verdict:
     """The verdict with advice that follows from the evidence.
 
@@ -44,7 +44,7 @@ def advise(
         scoring: Pairs that were cut.
         judged: system -> Judged@5.
         languages: The language table; None where there is none.
-        lists: How many candidates each query has.
+        out_of_reach: Points that stage 1 misses although its lists end before the largest top-k.
     """
     expected = verdict.expectation
     rows = [row for row in comparisons if row.metric == expected.metric]
@@ -54,7 +54,7 @@ def advise(
     if verdict.status == "invalid":
         advice.append("Mend what failed, then run again; no number of this result should be quoted.")
     elif verdict.status == "below":
-        advice += _room(decision, rows, fate, expected.min_points, lists)
+        advice += _room(decision, rows, fate, expected.min_points, out_of_reach)
         advice += _reranker(decision, fate, checks, scoring, expected.min_points)
         advice += [] if languages is None else [*_lost(languages), *_own_language(languages)]
         advice += _labels(judged, decision)
@@ -72,7 +72,7 @@ def advise(
 
 
 def _room(
-    decision: Comparison, rows: Sequence[Comparison], fate: Attribution, wanted: float, lists: Sequence[int]
+    decision: Comparison, rows: Sequence[Comparison], fate: Attribution, wanted: float, out_of_reach: float
 ) -> list[str]:
     """Whether the promised gain fits between stage 1 and the oracle, and what stage 1 has to do with it."""
     headroom = decision.headroom_points
@@ -98,13 +98,16 @@ def _room(
         f"Stage 1 starves the reranker: {fate.missed_by_stage1_points:.1f} points lie beyond its first "
         f"{decision.top_k} documents."
     )
-    ended = sum(length < last.top_k for length in lists)
-    if ended > HALF * len(lists):
+    if out_of_reach > 0:
+        starved += (
+            f" {out_of_reach:.1f} of them no larger top-k would bring, as it finds fewer than {last.top_k} documents "
+            "for these queries."
+        )
+    if out_of_reach > HALF * fate.missed_by_stage1_points:
         return [
             *found,
-            f"{starved} For {ended} of {len(lists)} queries it finds fewer than {last.top_k} documents, which no "
-            "larger top-k changes: search otherwise (retrieval=hybrid adds an embedder to words), or let a run made "
-            "elsewhere hold more.",
+            f"{starved} Search otherwise (retrieval=hybrid adds an embedder to words), or let a run made elsewhere "
+            "hold more.",
         ]
     return [
         *found,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.analysis.advice import advise
-from evalkit.analysis.attribution import attribute, fates, knee
+from evalkit.analysis.attribution import attribute, fates, knee, out_of_reach
 from evalkit.analysis.comparison import compare
 from evalkit.analysis.controls import controls, require_candidates
 from evalkit.analysis.derive import derive, rank_perfectly, systems_of, unmeasured
@@ -67,7 +67,7 @@ def assess(
     )
     verdict = judge(decision, expectation, sequential, failed)
     by_language = None if sequential else languages(evidence, design, rankings)
-    lists = [len(evidence.candidates.get(query_id, ())) for query_id in evidence.qrels]
+    lost = out_of_reach(all_fates[-1], evidence.candidates)
     return Assessment(
         systems=systems,
         runs=tuple(runs.values()),
@@ -77,7 +77,7 @@ def assess(
         },
         judged=judged,
         comparisons=tuple(comparisons),
-        verdict=advise(verdict, comparisons, attribution, checks, scoring, judged, by_language, lists),
+        verdict=advise(verdict, comparisons, attribution, checks, scoring, judged, by_language, lost),
         fates=tuple(fate for found in all_fates for fate in found),
         attribution=attribution,
         knee=knee(values, design, units),

@@ -64,6 +64,17 @@ def _fate(query_id: str, found: Sequence[Candidate], positives: set[str], top_k:
     )
 
 
+def out_of_reach(found: Sequence[Fate], candidates: Candidates) -> float:
+    """What stage 1 misses at any top-k, as its list had ended before this one, in points of recall.
+
+    Args:
+        found: The fates of every query at one top-k.
+        candidates: Stage-1 candidates, at least that many where there are as many.
+    """
+    ended = [fate for fate in found if len(candidates.get(fate.query_id, ())) < fate.top_k]
+    return 100 * math.fsum(fate.missed_by_stage1 / fate.positives for fate in ended) / len(found)
+
+
 def attribute(found: Sequence[Fate], metric: Metric) -> Attribution:
     """The mean share of each fate, in points of recall.
 

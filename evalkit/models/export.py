@@ -106,6 +106,8 @@ class Exporter:
         """Write the graph once more, quantised to int8, and compare it with the one in float32."""
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
+        # ONNX Runtime writes a copy of the graph first and does not see when the disk takes only a part of it.
+        Path(shutil.copy(self.folder / GRAPH, self.folder / "room")).unlink()
         with _no_advice():
             quantize_dynamic(
                 self.folder / GRAPH,

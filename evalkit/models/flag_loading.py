@@ -65,7 +65,8 @@ class FlagClass:
             self._refuse_unfit(folder)
             try:
                 library = getattr(FlagEmbedding, self.name)(str(folder), use_fp16=False, devices=device, **self.options)
-            except (OSError, ValueError) as error:
+            # The libraries' errors share no public base class.
+            except Exception as error:
                 raise ModelError(f"{folder} cannot be loaded as {self.name}: {error}") from error
         library.model.to(device=device, dtype=getattr(torch, dtype)).eval()
         return library

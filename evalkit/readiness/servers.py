@@ -62,7 +62,9 @@ def vector_store(store: VectorStore, settings: Mapping[str, Any]) -> Iterator[Ch
     try:
         version = within_patience(look)
     except TimeoutError as error:
-        yield Check("vector store", "fault", f"{store.description} {error}", "start it anew, or correct its url")
+        yield Check(
+            "vector store", "fault", f"{store.description} {error}", "start it anew, or correct vector_store.url"
+        )
     else:
         yield Check("vector store", "ok", f"{store.description} answers{version}")
 

@@ -69,22 +69,24 @@ def guarded(head_s: float, most: int) -> type[H11Protocol]:
             # From here on uvicorn's own time-out of idle connections counts, until the next byte.
             self._forget()
             super().on_response_complete()
-            if not self.transport.is_closing():
-                waited_for[self] = None
+            self._place()
 
         def _look(self) -> None:
-            if self.transport.is_closing():
-                return
-            asked = self.cycle is not None and not self.cycle.response_complete
-            if asked and not self.cycle.more_body:
-                waited_for.pop(self, None)
-            else:
-                waited_for.setdefault(self)
+            asked = self._place()
             if asked and self._head is not None:
                 self._head.cancel()
                 self._head = None
-            elif not asked and self._head is None:
+            elif not asked and self._head is None and not self.transport.is_closing():
                 self._head = self.loop.call_later(head_s, self.transport.abort)
+
+        def _place(self) -> bool:
+            """Sort it in among those that are waited for; whether a request has its head."""
+            asked = self.cycle is not None and not self.cycle.response_complete
+            if self.transport.is_closing() or (asked and not self.cycle.more_body):
+                waited_for.pop(self, None)
+            else:
+                waited_for.setdefault(self)
+            return asked
 
         def _forget(self) -> None:
             waited_for.pop(self, None)

@@ -51,7 +51,7 @@ def advice(
     needed: int | None = None,
     expected: Expectation = EXPECTED,
     languages: Languages | None = None,
-    lists: Sequence[int] = (100,) * 10,
+    out_of_reach: float = 0.0,
 ) -> list[str]:
     """The advice for this evidence; Judged@5 of dense and of the decision's system."""
     gain = comparisons[0].delta_points
@@ -65,7 +65,7 @@ def advice(
         scoring or scoring_of(),
         shares,
         languages,
-        lists,
+        out_of_reach,
     )
     assert replace(found, advice=()) == verdict, "advice changes nothing else"
     return list(found.advice)
@@ -124,13 +124,14 @@ def test_a_stage_1_that_has_no_more_to_offer_is_named() -> None:
     assert "Raise top-k beyond 100; if the headroom of 9.0 points there hardly grows" in found[1]
 
 
-@pytest.mark.parametrize(("short", "ended"), [(5, False), (6, True), (10, True)])
-def test_where_most_lists_end_before_it_a_larger_top_k_is_no_way_out(short: int, ended: bool) -> None:
-    deepest = gain_of(7, top_k=100, headroom_points=9)
-    (_, found) = advice(comparisons=[NO_ROOM, deepest], lists=(99,) * short + (100,) * (10 - short))
+@pytest.mark.parametrize(("lost", "ended"), [(0, False), (12, False), (12.1, True), (24, True)])
+def test_where_lists_end_before_it_a_larger_top_k_is_no_way_out(lost: float, ended: bool) -> None:
+    """24 points lie beyond the first 50 candidates; more than half of them are of lists that end before the 100th."""
+    (_, found) = advice(comparisons=[NO_ROOM, gain_of(7, top_k=100, headroom_points=9)], out_of_reach=lost)
     assert "24.0 points lie beyond its first 50 documents" in found
     assert ("Raise top-k" in found) is not ended
-    assert (f"For {short} of 10 queries it finds fewer than 100 documents" in found) is ended
+    assert ("no larger top-k would bring" in found) is (lost > 0)
+    assert (f" {lost:.1f} of them no larger top-k would bring, as it finds fewer than 100" in found) is (lost > 0)
     assert ("retrieval=hybrid" in found) is ended
     assert not (ended and re.search("prompts|chunking", found))
 

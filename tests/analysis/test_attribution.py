@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.analysis.attribution import attribute, fates, knee
+from evalkit.analysis.attribution import attribute, fates, knee, out_of_reach
 from evalkit.analysis.derive import derive
 from evalkit.analysis.metrics import mean, measure
 from evalkit.analysis.units import Units
@@ -52,6 +52,17 @@ def test_a_query_without_candidates_was_missed_by_stage_1() -> None:
     """Three positives, two places: two missed, one without a place. A grade of 0 or -1 is no positive."""
     (fate,) = fates({}, {"q": {"a": 1, "b": 2, "c": 1, "d": 0, "e": -1}}, 50, 2)
     assert astuple(fate) == ("q", 50, 0, 0, 0, 0, 2, 1)
+
+
+def test_what_stage_1_misses_is_out_of_reach_where_its_list_has_ended() -> None:
+    """Lists of six, six and none, and each query misses "z", one of its two positives, the last one both.
+
+    At top-k 6 the first two lists are full, so 2/2 of one query of three; at 7 they are not: 1/2 + 1/2 + 2/2.
+    """
+    candidates = {"p": listed(SIX, [0.0] * 6), "q": listed(SIX, [0.0] * 6), "r": ()}
+    judged = {query: {"a": 1, "z": 1} for query in "pqr"}
+    lost = [out_of_reach(fates(candidates, judged, top_k, 5), candidates) for top_k in (6, 7)]
+    assert lost == pytest.approx([100 / 3, 200 / 3])
 
 
 def test_points_are_means_over_queries_of_shares_of_r() -> None:

@@ -124,7 +124,7 @@ def test_a_home_folder_that_nobody_has_is_a_fault(capsys: Lines, setting: str) -
 @pytest.mark.parametrize(
     ("library", "overrides", "names"),
     [
-        ("torch", ["reranker=flag_folder", "reranker.weights.path=model"], {"gpu"}),
+        ("torch", ["reranker=flag_folder", "reranker.weights.path=model"], {"gpu", "reranker"}),
         ("mlflow", ["sinks.mlflow.tracking_uri=http://127.0.0.1:9"], {"mlflow"}),
         ("huggingface_hub", ["reranker=bge_reranker_v2_m3"], {"reranker weights"}),
         ("huggingface_hub", [], set()),

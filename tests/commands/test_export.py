@@ -140,7 +140,7 @@ def test_the_line_to_use_can_be_pasted(tiny_embedder: Path, tmp_path: Path, caps
     words += ['embedder.query_prompt="a \\"b\\", it\'s: "', "embedder.document_prompt='true'", "embedder.pooling=mean"]
     assert main(["export", "embedder", *words, "--to", str(out)]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
-    found = build_plan(compose_config(shlex.split(line)[1:])).embedder
+    found: Any = build_plan(compose_config(shlex.split(line)[1:])).embedder
     prompts = {"query_prompt": 'a "b", it\'s: ', "document_prompt": "true"}
     expected = flag_embedder(tiny_embedder, pooling="mean", **prompts)
     texts = ["What is Debian?", "Bread is made of flour."]

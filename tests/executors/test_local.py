@@ -13,6 +13,22 @@ def test_chunks_come_in_order_with_their_outcomes() -> None:
     assert found == [([1, 2, 3], 6), ([4, 5, 6], 15), ([7], 7)]
 
 
+@pytest.mark.parametrize(
+    ("items", "chunks"),
+    [
+        ("aabbcc", ["aabb", "cc"]),
+        ("aaabbbcc", ["aaa", "bbb", "cc"]),
+        ("aaaabbbb", ["aaaa", "bbbb"]),
+        ("aaaaaabb", ["aaaa", "aabb"]),
+        ("abcdeeee", ["abcd", "eeee"]),
+        ("", []),
+    ],
+)
+def test_neighbours_of_one_unit_share_a_chunk_where_they_fit(items: str, chunks: list[str]) -> None:
+    found = LocalExecutor(chunk_size=4).map(len, items, "items", unit=str)
+    assert [chunk for chunk, _ in found] == chunks
+
+
 def test_each_chunk_is_handed_over_before_the_next_is_worked_on() -> None:
     """What was computed is remembered before anything else can go wrong."""
     seen: list[int] = []

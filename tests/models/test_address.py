@@ -36,9 +36,10 @@ def test_everything_else_is_not(ip: str) -> None:
 @pytest.mark.parametrize(
     ("ip", "here"),
     [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False),
-     ("192.168.1.1", False), ("::ffff:10.0.0.1", False), ("fd00::1", False), ("8.8.8.8", False)],
+     ("192.168.1.1", False), ("::ffff:10.0.0.1", False), ("fd00::1", False), ("8.8.8.8", False),
+     ("0.0.0.0", True), ("::", True), ("0.0.0.1", False)],  # noqa: S104 - compared, not bound
 )  # fmt: skip
-def test_only_loopback_is_this_machine(ip: str, here: bool) -> None:
+def test_only_loopback_is_this_machine_or_what_stands_for_it(ip: str, here: bool) -> None:
     assert is_here(ip) is here
 
 

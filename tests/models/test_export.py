@@ -108,7 +108,7 @@ def test_what_is_done_outside_of_the_graph_must_be_named(tiny_reranker: Path, tm
         exporter("reranker", flag_reranker(tiny_reranker, **prompted), tiny_reranker, tmp_path, prompted).write()
 
 
-@pytest.mark.parametrize("most", [1_000, 100_000])
+@pytest.mark.parametrize("most", [0, 1_000, 100_000])
 def test_a_disk_that_is_full_when_int8_is_written_is_not_the_models_fault(
     most: int, tiny_reranker: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from evalkit.errors import ConfigError, ModelError
 from tests.models.conftest import MIXED_PAIRS, flag_embedder, flag_reranker
+from tests.models.sentence_models import st_reranker
 
 TEXTS = [text for pair in MIXED_PAIRS for text in pair]
 
@@ -149,6 +150,16 @@ def test_a_classifier_with_two_labels_is_refused(tiny_reranker: Path, tmp_path: 
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"2 numbers per pair|cannot be loaded"):
         flag_reranker(folder).score(MIXED_PAIRS)
+
+
+@pytest.mark.parametrize("make", [flag_reranker, st_reranker])
+@pytest.mark.parametrize("kept", [0, 100, 100_000])
+def test_weights_that_were_cut_off_are_named(make: Any, kept: int, tiny_reranker: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_reranker, tmp_path / "cut"))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(ModelError, match=r"cut cannot be loaded"):
+        make(folder).score(MIXED_PAIRS)
 
 
 @pytest.mark.parametrize("make", [flag_reranker, flag_embedder])

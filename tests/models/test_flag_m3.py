@@ -175,3 +175,11 @@ def test_what_is_wrong_with_the_sparse_encoder_is_named_where_it_is_set(
 def test_weights_of_the_sparse_encoder_are_named_where_they_are_set() -> None:
     with pytest.raises(ConfigError, match=r"retrieval\.sparse\.weights is '/models/m3'; expected CarrierWeights"):
         FlagSparseEncoder("/models/m3", "float32", "cpu", 128, 1024)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("head", ["colbert_linear.pt", "sparse_linear.pt"])
+def test_a_head_that_was_cut_off_is_named(head: str, tiny_m3: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_m3, tmp_path / "cut"))
+    (folder / head).write_bytes(b"")
+    with pytest.raises(ModelError, match=r"cut cannot be loaded as BGEM3FlagModel"):
+        flag_m3(folder).score(MIXED_PAIRS)

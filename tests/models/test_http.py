@@ -85,14 +85,31 @@ def test_normalised_vectors_have_length_1(server: EmbeddingsServer, given: list[
     np.testing.assert_allclose(vector, scaled, atol=1e-7)
 
 
-def test_a_batch_that_is_too_large_is_halved_for_good(caplog: pytest.LogCaptureFixture) -> None:
+KEEPS = "keeps finding 3 texts too large (status 413): every request from now on holds 2 at most, which costs more"
+
+
+def test_a_batch_that_is_too_large_again_and_again_is_halved_for_good(caplog: pytest.LogCaptureFixture) -> None:
     with EmbeddingsServer(largest_batch=2) as small:
         model = embedder(small.url, batch=8)
         assert model.embed_documents(TEXTS).tolist() == COUNTED
+        assert caplog.text == ""
         assert model.embed_queries(TEXTS[:3]).tolist() == COUNTED[:3]
-        # 5 are refused, 2 are not.
-        assert [len(batch) for batch in small.batches] == [5, 2, 2, 1, 2, 1]
-    assert "finds 5 texts too many (status 413): going on with embedder.batch=2" in caplog.text
+        assert model.embed_queries(TEXTS[:3]).tolist() == COUNTED[:3]
+        # 5 are refused, and so are 3, twice; 2 are not.
+        assert [len(batch) for batch in small.batches] == [5, 3, 2, 1, 2, 3, 2, 1, 2, 1]
+    assert f"{KEEPS} where each request has its price; set embedder.batch to that" in caplog.text
+
+
+def test_one_batch_that_is_too_large_leaves_the_others_alone(
+    server: EmbeddingsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its texts are long; the server takes as many others as before, though it refuses now and then."""
+    model = embedder(server.url, batch=4)
+    for _ in range(3):
+        server.fail(Answer(413))
+        assert model.embed_documents([*TEXTS[:4], *TEXTS[:4]]).tolist() == COUNTED[:4] * 2
+    assert [len(batch) for batch in server.batches] == [4, 2, 2, 4] * 3
+    assert caplog.text == ""
 
 
 def test_a_single_text_that_is_too_large_is_told_by_its_length(server: EmbeddingsServer) -> None:

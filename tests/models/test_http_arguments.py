@@ -79,6 +79,11 @@ def test_the_order_of_fields_does_not_matter() -> None:
             {"key_variable": "sk-the-key-itself"},
             "embedder.key_variable is no name of an environment variable; expected one like API_KEY",
         ),
+        ({"dialect": ["openai"]}, "embedder.dialect is of type list; expected text"),
+        (
+            {"timeout_s": 10**12},
+            "embedder.timeout_s is 1000000000000; expected a whole number of seconds, a day (86400) at most",
+        ),
         ({"timeout_s": 0.5}, "embedder.timeout_s is 0.5; expected a whole number of at least 1"),
         ({"allow_remote": "no"}, "embedder.allow_remote is 'no'; expected true or false"),
         (
@@ -150,6 +155,9 @@ def test_windows_depend_on_tokenizer_and_length(minilm: Path, xlmr_tokenizer: Pa
     ("changes", "message"),
     [
         ({"dialect": "grpc"}, "reranker.dialect is 'grpc'; expected one of rerank, cohere, jina, voyage, mixedbread, "),
+        ({"dialect": ["rerank"]}, "reranker.dialect is of type list; expected text"),
+        ({"dialect": {"a": "b"}}, "reranker.dialect is of type dict; expected text"),
+        ({"dialect": None}, "reranker.dialect is null; expected text"),
         ({"model": ""}, "reranker.model is empty; expected what names the model for good"),
         ({"batch": 0}, "reranker.batch is 0; expected a whole number of at least 1"),
         ({"concurrency": True}, "reranker.concurrency is True; expected a whole number of at least 1"),

@@ -52,7 +52,7 @@ def test_offline_forbids_every_service_elsewhere_whatever_its_permission(role: s
     elsewhere = [] if option in KEYS else [f"{role}.url=https://models.example/v1"]
     allowed = chosen(role, option, f"{role}.allow_remote=true", *elsewhere)
     assert build_plan(compose_config(allowed)).design.top_ks
-    with pytest.raises(ConfigError, match=rf"offline is true, but {role}\.url leads to .*, which is not this machine"):
+    with pytest.raises(ConfigError, match=rf"offline is true, but {role}\.url names .*, and only localhost and"):
         build_plan(compose_config([*allowed, "offline=true"]))
 
 
@@ -76,3 +76,8 @@ def test_a_price_is_given_on_the_command_line() -> None:
 def test_the_name_of_a_keys_variable_is_no_secret(option: str) -> None:
     plan = build_plan(compose_config(chosen("reranker", option)))
     assert without_credentials(plan.config)["reranker"]["key_variable"] == KEYS[option]
+
+
+def test_a_field_is_added_as_the_message_says() -> None:
+    plan = build_plan(compose_config(chosen("reranker", "http", "+reranker.fields.truncate=true")))
+    assert plan.config["reranker"]["fields"] == {"raw_scores": True, "truncate": True}

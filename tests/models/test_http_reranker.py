@@ -192,7 +192,7 @@ GIVEN_UP: dict[str, tuple[Failure, str]] = {
     ),
 }
 PASSING: dict[str, tuple[Failure, list[float]]] = {
-    "429": (Answer(429, headers={"Retry-After": "7"}), [7]),
+    "429": (Answer(429, headers={"Retry-After": "7"}), [7 + 1]),
     "429 in its own time": (Answer(429), [1]),
     "500": (Answer(500), [1]),
     "503": (Answer(503), [1]),
@@ -256,6 +256,16 @@ def test_what_is_over_soon_is_tried_again_and_costs_nothing(
         assert found(scored)[query] == pytest.approx(scores)
 
 
+def test_a_query_is_asked_once_whatever_the_size_of_chunks(service: RerankServer, write_beir: BeirWriter) -> None:
+    """Three queries of four documents in chunks of five: cut anywhere, they would take five requests, billed."""
+    dataset, candidates, plan = corpus(write_beir)
+    plan = plan_of(plan.source, top_ks=(N,), executor=LocalExecutor(N + 1))
+    scored, _ = rerank(plan, asking(service, batch=N), dataset, candidates, Log())
+    assert [len(documents) for _, documents in service.asked] == [N] * 3
+    for query, scores in right(dataset).items():
+        assert found(scored)[query] == pytest.approx(scores)
+
+
 def test_an_answer_in_another_order_is_put_right(service: RerankServer) -> None:
     """Even one that does not follow its own scores."""
     service.fail(service.holding([(2, 0.2), (0, 0.9), (3, 0.1), (1, 0.5)]))
@@ -268,16 +278,19 @@ def test_whole_numbers_are_scores(service: RerankServer) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_request_that_is_too_large_is_halved_for_good(protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_is_too_large_again_is_halved_for_good(
+    protocol: Protocol, caplog: pytest.LogCaptureFixture
+) -> None:
     with RerankServer(protocol, largest_batch=2) as small:
         model = asking(small, batch=8)
         texts = ["rent", "tax", "rent rent", "gold", "tax rent"]
         assert model.score([("rent", text) for text in texts]).tolist() == pytest.approx(
             [overlap("rent", text) for text in texts]
         )
-        model.score([("rent", text) for text in texts[:3]])
-        assert [len(documents) for _, documents in small.asked] == [5, 2, 2, 1, 2, 1]
-    assert "finds 5 texts too many (status 413): going on with reranker.batch=2" in caplog.text
+        for _ in range(2):
+            model.score([("rent", text) for text in texts[:3]])
+        assert [len(documents) for _, documents in small.asked] == [5, 3, 2, 1, 2, 3, 2, 1, 2, 1]
+    assert "keeps finding 3 texts too large (status 413): every request from now on holds 2 at most" in caplog.text
 
 
 def test_a_single_document_that_is_too_large_is_told_by_its_length(service: RerankServer) -> None:

@@ -19,7 +19,7 @@ def metered(price: Price | None, *answers: Any) -> float | None:
     meter = Meter(price)
     for answer in answers:
         meter.add(answer)
-    return meter.spent
+    return None if meter.billed is None else meter.cost(meter.billed)
 
 
 def test_requests_cost_by_their_number() -> None:
@@ -28,9 +28,28 @@ def test_requests_cost_by_their_number() -> None:
 
 
 def test_an_answer_that_bills_search_units_counts_as_so_many() -> None:
-    """More than 100 documents are two units; a service of one's own bills none, which costs a request: 2 + 2 + 1."""
+    """More than 100 documents are two units, and 0 are none: 2 + 2 + 0; an answer that says nothing is one request."""
     billed = [{"meta": {"billed_units": {"search_units": units}}} for units in (2, 2, 0)]
-    assert metered(PER_SEARCH, *billed) == pytest.approx(0.010)
+    assert metered(PER_SEARCH, *billed) == pytest.approx(0.008)
+    assert metered(PER_SEARCH, *billed, {}) == pytest.approx(0.010)
+
+
+def test_a_whole_number_of_units_costs_what_multiplication_says() -> None:
+    """A thousand requests at 2 USD per thousand; sums of 0.002 would be 1.9999999999999993 or so."""
+    assert metered(PER_SEARCH, *[{}] * 1000) == 2.0
+
+
+@pytest.mark.parametrize("tokens", [10**400, 1e308, -1, True])
+def test_a_number_that_no_bill_can_hold_is_none(tokens: Any) -> None:
+    assert metered(PER_TOKEN, {"usage": {"total_tokens": tokens}}) is None
+
+
+@pytest.mark.parametrize(("price", "told"), [(PER_TOKEN, 1), (PER_SEARCH, 0), (None, 0)])
+def test_that_no_cost_can_be_shown_is_said_once(
+    price: Price | None, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    metered(price, {"usage": {"total_tokens": 7}}, {}, {}, {"usage": {"total_tokens": 7}}, {})
+    assert caplog.text.count("does not name its tokens (usage.total_tokens): no cost will be shown") == told
 
 
 def test_tokens_cost_by_what_answers_say() -> None:
@@ -73,7 +92,8 @@ def test_a_reranker_adds_up_what_its_answers_bill(protocol: Protocol, price: Any
         model = reranker(server.url, dialect=protocol, price=price, fields=fields)
         model.score([("rent bern", "a"), ("rent bern", "a b"), ("rent bern", "c"), ("tax", "a b c")])
         assert len(server.requests) == 3
-    assert model.spent == (None if cost is None else pytest.approx(cost))
+    spent = None if model.billed is None else model.cost(model.billed)
+    assert spent == (None if cost is None else pytest.approx(cost))
     assert model.currency == (None if price is None else price["currency"])
 
 
@@ -84,15 +104,19 @@ def test_a_reranker_adds_up_what_its_answers_bill(protocol: Protocol, price: Any
         ({"amount": 2.0}, "reranker.price is {'amount': 2.0}; expected null, or a mapping"),
         (
             {"amount": "2", "currency": "USD", "per": "1000_requests"},
-            "reranker.price.amount is '2'; expected a number of at least 0",
+            "reranker.price.amount is '2'; expected a number from 0 to a million",
         ),
         (
             {"amount": -1, "currency": "USD", "per": "1000_requests"},
-            "reranker.price.amount is -1; expected a number of at least 0",
+            "reranker.price.amount is -1; expected a number from 0 to a million",
         ),
         (
             {"amount": float("inf"), "currency": "USD", "per": "1000_requests"},
-            "reranker.price.amount is inf; expected a number of at least 0",
+            "reranker.price.amount is inf; expected a number from 0 to a million",
+        ),
+        (
+            {"amount": 10**400, "currency": "USD", "per": "1000_requests"},
+            "reranker.price.amount is 1000000",
         ),
         ({"amount": 2, "currency": None, "per": "1000_requests"}, "reranker.price.currency is null; expected text"),
         (

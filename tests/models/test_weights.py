@@ -222,7 +222,7 @@ def test_patterns_of_files_to_leave_away_and_of_tokenizers_reach_the_hub(
     expected = {"repo": "BAAI/tiny", "revision": "main", "ignore_patterns": ["onnx/*"]}
     assert asked == {**expected, "allow_patterns": None}
     HubWeights("BAAI/tiny", "main", ignore=("onnx/*",)).locate_tokenizer()
-    assert asked == {**expected, "allow_patterns": ["*.json", "*.model", "*.txt"]}
+    assert asked == {**expected, "allow_patterns": ["*.jinja", "*.json", "*.model", "*.py", "*.txt"]}
 
 
 def test_a_revision_must_be_named() -> None:

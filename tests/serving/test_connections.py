@@ -1,4 +1,4 @@
-"""What is said of connections that cannot be taken, and of errors that nobody caught."""
+"""Connections that keep the service waiting, and what is said of those that cannot be taken."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import errno
 import os
 import resource
+import socket
 
 import pytest
 
 from evalkit.serving.connections import faults, room
+from tests.serving.running import Held, half_a_client, running
 
 
 def test_half_of_the_files_are_for_connections(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +36,20 @@ def test_a_lack_of_files_is_said_once_a_minute_and_other_errors_by_their_kind(
         loop.close()
     said = f"no connection can be taken: {os.strerror(errno.EMFILE)}; raise the limit, such as ulimit -n"
     assert caplog.messages == [said, said, "Task exception was never retrieved (ValueError)"]
+
+
+def read_to(connection: socket.socket, end: bytes) -> bytes:
+    received = b""
+    while not received.endswith(end):
+        part = connection.recv(1000)
+        assert part
+        received += part
+    return received
+
+
+def test_a_head_that_is_not_completed_ends_its_connection() -> None:
+    with running(Held(), timeout_s=1) as service, half_a_client(service, "") as slow:
+        slow.settimeout(3)
+        assert read_to(slow, b"}").startswith(b"HTTP/1.1 400")
+        slow.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: a")
+        assert slow.recv(1000) == b""
