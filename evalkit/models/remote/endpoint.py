@@ -15,6 +15,7 @@ from time import time
 from typing import Any
 
 from evalkit.checks import boolean, text, unfit, whole_number
+from evalkit.checks import key as checked_key
 from evalkit.errors import ConfigError, ModelError
 from evalkit.models.remote.address import Address, is_own
 from evalkit.models.remote.connections import Connections, Role
@@ -140,11 +141,7 @@ class Endpoint:
         """
         key = os.environ.get(self.key_variable, "").strip()
         # Found here, because http.client quotes the header that it refuses.
-        if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ConfigError(
-                f"{self.key_variable} holds a sign that no header can carry; expected a key of printable ASCII "
-                "without spaces; set it anew"
-            )
+        checked_key(self.key_variable, key)
         return key
 
     def _attempt(self, path: str, body: bytes, texts: int) -> bytes | None:
