@@ -32,6 +32,12 @@ LATENCY = Latency(
 )  # fmt: skip
 
 
+def control_of(result: EvalResult, name: str) -> Control:
+    """The one control of that name."""
+    (found,) = [control for control in result.assessment.controls if control.name == name]
+    return found
+
+
 def evidence_of(n_queries: int = 30, seed: int = 0, skill: float = 2.0) -> Evidence:
     """Ten candidates per query, of 100 tokens; of three queries two translate one question; two languages."""
     found = made(n_queries, seed=seed, depth=10, n_documents=900, skill=skill)

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "evalkit"
 PLUG_INS = {"data", "models", "stores", "executors", "sinks"}
 LAYERS = [
     {"errors"},
-    {"types", "checks"},
+    {"types", "checks", "new_folder"},
     {"exhibits", "findings", "parts", "record", "manifest", "contrast", "sparse"},
     {"result", "rules"},
     {"ports", "provenance", "published"},

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evalkit.findings import Control
 from evalkit.pipeline import evaluate
-from evalkit.result import EvalResult
 from evalkit.testing import ArrayStore, DictCache, FunctionReranker, WordEmbedder
 from tests.conftest import BeirWriter, beir, plan_of
+from tests.results import control_of
 
 CITIES = [f"Town{number}" for number in range(40)]
 
@@ -25,14 +24,9 @@ def folder(write_beir: BeirWriter) -> Path:
     return write_beir(documents, queries, [(f"q-{c}", f"{c}-rent", 1) for c in CITIES])
 
 
-def check(result: EvalResult, name: str) -> Control:
-    (found,) = [control for control in result.assessment.controls if control.name == name]
-    return found
-
-
 def test_a_healthy_run_passes(folder: Path) -> None:
     result = evaluate(plan_of(beir(folder)))
-    assert {check(result, name).status for name in ("store_complete", "store_finds", "replay")} == {"passed"}
+    assert {control_of(result, name).status for name in ("store_complete", "store_finds", "replay")} == {"passed"}
     assert result.assessment.status == "ok"
 
 
@@ -50,7 +44,7 @@ class HalfSearched(ArrayStore):
 
 def test_a_stage_1_that_searches_half_the_documents_is_found(folder: Path) -> None:
     result = evaluate(plan_of(beir(folder), store=HalfSearched()))
-    found = check(result, "store_finds")
+    found = control_of(result, "store_finds")
     assert found.status == "failed"
     assert "that the search does not return" in found.message
     assert result.assessment.verdict.status == "invalid"
@@ -66,10 +60,10 @@ class Forgetful(ArrayStore):
 
 def test_a_store_that_lost_documents_is_found(folder: Path) -> None:
     result = evaluate(plan_of(beir(folder), store=Forgetful()))
-    found = check(result, "store_complete")
+    found = control_of(result, "store_complete")
     assert found.status == "failed"
     assert "hold 120 documents; found " in found.message
-    assert check(result, "store_finds").status == "skipped"
+    assert control_of(result, "store_finds").status == "skipped"
     assert result.assessment.status == "invalid"
 
 
@@ -82,7 +76,7 @@ class Lengths(WordEmbedder):
 
 
 def test_vectors_that_are_not_normalised_raise_no_alarm(folder: Path) -> None:
-    assert check(evaluate(plan_of(beir(folder), embedder=Lengths())), "store_finds").status == "passed"
+    assert control_of(evaluate(plan_of(beir(folder), embedder=Lengths())), "store_finds").status == "passed"
 
 
 class Shifted(FunctionReranker):
@@ -103,7 +97,7 @@ class Swayed(FunctionReranker):
 @pytest.mark.parametrize("kind", [Shifted, Swayed])
 def test_scores_that_depend_on_their_batch_are_found(folder: Path, kind: type[FunctionReranker]) -> None:
     result = evaluate(plan_of(beir(folder), reranker=kind(name="planted")))
-    found = check(result, "replay")
+    found = control_of(result, "replay")
     assert found.status == "failed"
     assert "found one that moved by" in found.message
 
@@ -113,7 +107,7 @@ def test_remembered_scores_of_another_reranker_under_the_same_name_are_found(fol
     cache = DictCache()
     evaluate(plan_of(beir(folder, limit=20), cache=cache))
     other = FunctionReranker(lambda _, document: float(len(document)), "overlap")
-    assert check(evaluate(plan_of(beir(folder), cache=cache, reranker=other)), "replay").status == "failed"
+    assert control_of(evaluate(plan_of(beir(folder), cache=cache, reranker=other)), "replay").status == "failed"
 
 
 def test_a_warm_run_scores_nothing_again(folder: Path) -> None:
@@ -122,4 +116,4 @@ def test_a_warm_run_scores_nothing_again(folder: Path) -> None:
     reranker = FunctionReranker()
     result = evaluate(plan_of(beir(folder), cache=cache, reranker=reranker))
     assert reranker.pairs == 0
-    assert check(result, "replay").status == "skipped"
+    assert control_of(result, "replay").status == "skipped"

@@ -18,7 +18,7 @@ from evalkit.composition import compose_config
 from evalkit.config import build_plan
 from evalkit.errors import ConfigError, DataError
 from evalkit.executors.local import LocalExecutor
-from evalkit.findings import Control, Expectation
+from evalkit.findings import Expectation
 from evalkit.models.bm25 import Bm25
 from evalkit.pipeline import evaluate
 from evalkit.ports import SparseStore
@@ -32,6 +32,7 @@ from evalkit.stores.qdrant import MemoryStore
 from evalkit.testing import ArrayStore, DictCache, FunctionReranker, SparseListStore, WordEmbedder, WordEncoder
 from evalkit.types import DENSE, Metric
 from tests.conftest import BeirWriter, beir, plan_of
+from tests.results import control_of
 
 BM25 = Bm25(1.2, 0.75, None)
 
@@ -46,11 +47,6 @@ def hybrid(folder: Path, **changes: Any) -> Plan:
 
 def ranked(result: EvalResult, query_id: str) -> list[str]:
     return [one.doc_id for one in result.evidence.candidates[query_id]]
-
-
-def control(result: EvalResult, name: str) -> Control:
-    (found,) = [one for one in result.assessment.controls if one.name == name]
-    return found
 
 
 @pytest.fixture
@@ -78,8 +74,8 @@ def test_what_shares_no_word_is_no_candidate(folder: Path) -> None:
     assert ranked(result, "r") == ["t4", "t3", "t2", "t1", "t0"]
     assert ranked(result, "s") == []
     assert result.dataset.unanswered == ("s",)
-    assert control(result, "coverage").status == "warned"
-    assert "fewer for 2 of 3 queries" in control(result, "short_lists").message
+    assert control_of(result, "coverage").status == "warned"
+    assert "fewer for 2 of 3 queries" in control_of(result, "short_lists").message
     assert result.assessment.status == "ok"
     assert result.assessment.per_query["rerank@10"][Metric("recall", 5)]["s"] == 0
     for run in result.assessment.runs:
@@ -128,7 +124,7 @@ def test_engines_give_the_same_candidates_to_the_bit(folder: Path, tmp_path: Pat
     for plan in (by_words(folder, sparse=BM25), hybrid(folder)):
         found = evaluate(replace(plan, store=store))
         assert found.evidence.candidates == evaluate(replace(plan, store=ArrayStore())).evidence.candidates
-        assert control(found, "store_finds").status == "passed"
+        assert control_of(found, "store_finds").status == "passed"
 
 
 class WithZeros(WordEncoder):
@@ -358,7 +354,7 @@ def test_windows_are_of_the_vectors_and_words_are_read_whole(write_beir: BeirWri
     result = evaluate(hybrid(folder, embedder=WordEmbedder(max_length=8), long=long))
     assert ranked(result, "q")[0] == "long"
     assert result.evidence.candidates["q"][0].stage1_score == 2 / 61
-    message = control(result, "store_complete").message
+    message = control_of(result, "store_complete").message
     assert "hold 16 windows" in message
     assert "hold 12 documents as sparse vectors" in message
 
@@ -398,8 +394,8 @@ class Beside(ArrayStore):
 @pytest.mark.parametrize("make", [by_words, hybrid])
 def test_a_store_that_loses_sparse_vectors_is_found(folder: Path, kind: Any, name: str, what: str, make: Any) -> None:
     result = evaluate(make(folder, store=Beside(kind())))
-    assert control(result, name).status == "failed"
-    assert what in control(result, name).message
+    assert control_of(result, name).status == "failed"
+    assert what in control_of(result, name).message
     assert result.assessment.status == "invalid"
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evalkit.findings import Control
 from evalkit.pipeline import evaluate
 from evalkit.record import LongDocuments
 from evalkit.result import EvalResult
@@ -19,6 +18,7 @@ from evalkit.stores.edge import EdgeStore
 from evalkit.stores.qdrant import MemoryStore
 from evalkit.testing import ArrayStore, DictCache, WordEmbedder
 from tests.conftest import BeirWriter, beir, plan_of
+from tests.results import control_of
 from tests.test_cache_keys import ShelfStore
 
 READ = 8
@@ -35,11 +35,6 @@ def plan(folder: Path, stage1: Any = "windows", overlap: int = OVERLAP, **change
 
 def dense(result: EvalResult, query_id: str = "q") -> list[str]:
     return [one.doc_id for one in result.evidence.candidates[query_id]]
-
-
-def status(result: EvalResult, name: str) -> Control:
-    (found,) = [control for control in result.assessment.controls if control.name == name]
-    return found
 
 
 @pytest.fixture
@@ -162,6 +157,8 @@ class Lossy(ArrayStore):
 
 def test_the_store_is_held_to_every_window(folder: Path) -> None:
     healthy, lossy = evaluate(plan(folder)), evaluate(plan(folder, store=Lossy()))
-    assert status(healthy, "store_complete").message == "expected the vector store to hold 14 windows; found 0 missing"
-    assert status(healthy, "store_finds").status == "passed"
-    assert status(lossy, "store_complete").status == "failed"
+    assert (
+        control_of(healthy, "store_complete").message == "expected the vector store to hold 14 windows; found 0 missing"
+    )
+    assert control_of(healthy, "store_finds").status == "passed"
+    assert control_of(lossy, "store_complete").status == "failed"

@@ -16,13 +16,14 @@ from evalkit.commands.data_lines import lines
 from evalkit.commands.words import split
 from evalkit.composition import compose_config
 from evalkit.config import build_plan
-from evalkit.data.export import check_free, write_beir
+from evalkit.data.export import write_beir
 from evalkit.data.selection import Selection, dataset_digest
 from evalkit.data.source import Source
 from evalkit.errors import ConfigError
 from evalkit.inspection.inspect import inspect
 from evalkit.inspection.lengths import lengths
 from evalkit.inspection.outcome import Inspection
+from evalkit.new_folder import check_free
 
 SCHEMA_VERSION = 1
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import signal
-import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +17,13 @@ from evalkit.checks import path
 from evalkit.commands.words import split
 from evalkit.composition import compose_config
 from evalkit.config import build_plan
-from evalkit.data.export import check_free
-from evalkit.errors import ConfigError, SinkError
+from evalkit.errors import ConfigError
 from evalkit.models.batching import MAX_BATCHED_DRIFT
 from evalkit.models.export import GRAPH, INT8_GRAPH, OPSET, Check, Exporter
 from evalkit.models.onnx import OnnxEmbedder, OnnxReranker
 from evalkit.models.torch_runtime import TorchRuntime
 from evalkit.models.weights import Weights
+from evalkit.new_folder import check_free, written_whole
 from evalkit.readiness.settings import held
 
 
@@ -47,27 +45,15 @@ def run(arguments: Namespace) -> int:
     plan = build_plan(compose_config(overrides))
     model = getattr(plan, arguments.role)
     weights = _weights(arguments.role, model)
-    try:
-        with _terminated_as_interrupted():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            try:
-                exporter = Exporter(arguments.role, model, weights, plan.config[arguments.role], staging)
-                checks = {GRAPH: exporter.write()}
-                if arguments.int8:
-                    checks[INT8_GRAPH] = exporter.write_int8()
-                exporter.record(checks)
-                staging.chmod(0o755)
-                # Tensors in a file of their own come out readable to their owner alone.
-                for file in staging.iterdir():
-                    file.chmod(0o644)
-                staging.rename(folder)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise SinkError(
-            f"cannot write {folder}: {error.strerror or error}; name a folder that you can write"
-        ) from error
+    with _terminated_as_interrupted(), written_whole(folder) as staging:
+        exporter = Exporter(arguments.role, model, weights, plan.config[arguments.role], staging)
+        checks = {GRAPH: exporter.write()}
+        if arguments.int8:
+            checks[INT8_GRAPH] = exporter.write_int8()
+        exporter.record(checks)
+        # Tensors in a file of their own come out readable to their owner alone.
+        for file in staging.iterdir():
+            file.chmod(0o644)
     _say(folder, arguments.role, checks, exporter.overrides)
     return 0
 

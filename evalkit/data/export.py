@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import ConfigError, DataError, SinkError
+from evalkit.errors import DataError
+from evalkit.new_folder import check_free, written_whole
 from evalkit.types import Dataset
 
 _BREAKING = "\t\n"
@@ -35,32 +34,8 @@ def write_beir(dataset: Dataset, folder: Path) -> None:
     folder = folder.resolve()
     check_free(folder)
     _check_ids(dataset)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            _write(dataset, staging)
-            staging.chmod(0o755)
-            staging.rename(folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise SinkError(
-            f"cannot write {folder}: {error.strerror or error}; name a folder that you can write"
-        ) from error
-
-
-def check_free(folder: Path) -> None:
-    """Refuse a folder with something in it, before anything is read for it.
-
-    Raises:
-        ConfigError: It is a file, or not empty.
-    """
-    if folder.is_dir():
-        if any(folder.iterdir()):
-            raise ConfigError(f"{folder} is not empty, and nothing in it is replaced; name a new or empty folder")
-    elif folder.exists():
-        raise ConfigError(f"{folder} is a file; name a new or empty folder")
+    with written_whole(folder) as staging:
+        _write(dataset, staging)
 
 
 def _check_ids(dataset: Dataset) -> None:
